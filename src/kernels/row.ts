@@ -1,0 +1,53 @@
+// What a kernel row is. A row is the only place where a kernel's facts stand: argument order, the memory behind each
+// pointer, the plain formula, the cases it is tested and timed on, and the error it is allowed.
+import type { RealArray } from '../memory/heap.js';
+
+/** The memory a reference formula works on; pointers are element indices into `f`, `i` and `u`. */
+export interface Cells {
+  f: RealArray;
+  i: Int32Array;
+  u: Uint32Array;
+  /** Rounds to the width of `f`: `Math.fround`, or nothing in double precision. */
+  round(x: number): number;
+}
+
+/** One call for the tests and the benchmark: the numbers among the arguments, in order. */
+export interface KernelCase {
+  args: number[];
+  /** Pointers, counted among the pointers, that are passed as 0 (absent). */
+  absent?: number[];
+  /** Integer inputs are drawn from `[0, index)`. */
+  index?: number;
+  /** Cells behind an `f` pointer, or the four words behind an `r` pointer. */
+  cells?: number[];
+}
+
+export interface KernelRow {
+  /**
+   * One letter an argument: `o` reals written, `u` reals updated, `i` reals read, `p` integers written, `j` integers
+   * read, `f` scalars in heap cells (they may change from step to step), `r` four random words, `n` integer, `s` number.
+   */
+  readonly sig: string;
+  /** Elements behind each pointer, in their order; `args` are the numbers among the arguments. Absent ones count too. */
+  readonly extents: (...args: number[]) => number[];
+  /** The definition, in double precision. */
+  readonly ref: (m: Cells, ...args: number[]) => void;
+  readonly cases: readonly KernelCase[];
+  /** Range of random inputs: one for all, or one for each `i` or `u` pointer in their order. */
+  readonly domain?: Range | readonly Range[];
+  /** 0: the bits of the reference rounded after every operation. Else the largest error in units of the last place. */
+  readonly ulp?: number;
+  /** Allowed absolute error relative to `max(1, |value|)`, for rows with sums. */
+  readonly tolerance?: number;
+  /** The output (counted among the pointers) that holds high and low parts of totals summed in double: compared as sums. */
+  readonly pairs?: number;
+  /** The first output may be the same memory as the first input. */
+  readonly inPlace?: boolean;
+  /** `[input, output]` pairs of a pointwise kernel. */
+  readonly special?: readonly (readonly [number, number])[];
+}
+
+export type Range = readonly [number, number];
+
+export const POINTER_LETTERS = 'ouipjfr';
+export const isPointer = (letter: string): boolean => POINTER_LETTERS.includes(letter);

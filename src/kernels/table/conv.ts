@@ -1,0 +1,279 @@
+// Kernel rows of convolution and pooling over NCHW images. The three convolution rows are the three partial products of
+// one trilinear form, so each one's derivatives are the other two.
+import type { Cells, KernelCase, KernelRow } from '../row.js';
+
+/** Output length of a window that slides along `size`. */
+export const windows = (
+  size: number,
+  kernel: number,
+  stride: number,
+  pad: number,
+  dilation: number,
+): number => Math.floor((size + 2 * pad - dilation * (kernel - 1) - 1) / stride) + 1;
+
+interface Conv {
+  n: number;
+  c: number;
+  h: number;
+  w: number;
+  k: number;
+  r: number;
+  s: number;
+  sh: number;
+  sw: number;
+  ph: number;
+  pw: number;
+  dh: number;
+  dw: number;
+  groups: number;
+  oh: number;
+  ow: number;
+}
+
+function conv(v: number[]): Conv {
+  const [n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups] = v as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const [oh, ow] = [windows(h, r, sh, ph, dh), windows(w, s, sw, pw, dw)];
+  return { n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups, oh, ow };
+}
+
+/** Calls `visit` with the indices of x, w and y of every product in the convolution. */
+function products(q: Conv, visit: (x: number, w: number, y: number) => void): void {
+  const [cg, kg] = [q.c / q.groups, q.k / q.groups];
+  for (let n = 0; n < q.n; n++)
+    for (let k = 0; k < q.k; k++)
+      for (let i = 0; i < q.oh; i++)
+        for (let j = 0; j < q.ow; j++)
+          for (let c = 0; c < cg; c++)
+            for (let r = 0; r < q.r; r++)
+              for (let s = 0; s < q.s; s++) {
+                const [y, x] = [i * q.sh - q.ph + r * q.dh, j * q.sw - q.pw + s * q.dw];
+                if (y < 0 || y >= q.h || x < 0 || x >= q.w) continue;
+                const channel = Math.floor(k / kg) * cg + c;
+                visit(
+                  ((n * q.c + channel) * q.h + y) * q.w + x,
+                  ((k * cg + c) * q.r + r) * q.s + s,
+                  ((n * q.k + k) * q.oh + i) * q.ow + j,
+                );
+              }
+}
+
+const sizes = (q: Conv): { x: number; w: number; y: number } => ({
+  x: q.n * q.c * q.h * q.w,
+  w: (q.k * q.c * q.r * q.s) / q.groups,
+  y: q.n * q.k * q.oh * q.ow,
+});
+
+/** [n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups] */
+const CONVS: KernelCase[] = [
+  { args: [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1] },
+  { args: [2, 1, 9, 8, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
+  { args: [2, 3, 8, 8, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
+  { args: [1, 4, 7, 11, 6, 3, 2, 2, 1, 0, 1, 1, 2, 1] },
+  { args: [2, 8, 14, 14, 17, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
+  { args: [1, 6, 9, 9, 4, 3, 3, 2, 2, 1, 1, 1, 1, 2] },
+  { args: [2, 5, 6, 6, 5, 3, 3, 1, 1, 1, 1, 1, 1, 5] },
+  { args: [1, 3, 12, 10, 8, 5, 5, 2, 2, 2, 2, 1, 1, 1] },
+  { args: [3, 16, 6, 6, 32, 1, 1, 1, 1, 0, 0, 1, 1, 1] },
+  { args: [2, 3, 1, 20, 4, 1, 5, 1, 2, 0, 2, 1, 1, 1] },
+  { args: [1, 2, 10, 10, 3, 3, 3, 1, 1, 2, 2, 2, 2, 1] },
+  { args: [1, 16, 28, 28, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
+  { args: [0, 3, 8, 8, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
+];
+
+/** Pooling: planes of h × w, windows of kh × kw. */
+interface Pool {
+  planes: number;
+  h: number;
+  w: number;
+  kh: number;
+  kw: number;
+  sh: number;
+  sw: number;
+  ph: number;
+  pw: number;
+  oh: number;
+  ow: number;
+}
+
+function pool(v: number[]): Pool {
+  const [planes, h, w, kh, kw, sh, sw, ph, pw] = v as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const [oh, ow] = [windows(h, kh, sh, ph, 1), windows(w, kw, sw, pw, 1)];
+  return { planes, h, w, kh, kw, sh, sw, ph, pw, oh, ow };
+}
+
+/** Calls `visit` with (plane, output index in the plane, input indices in the plane under its window). */
+function windowsOf(q: Pool, visit: (plane: number, out: number, under: number[]) => void): void {
+  for (let plane = 0; plane < q.planes; plane++)
+    for (let i = 0; i < q.oh; i++)
+      for (let j = 0; j < q.ow; j++) {
+        const under: number[] = [];
+        for (let r = 0; r < q.kh; r++)
+          for (let s = 0; s < q.kw; s++) {
+            const [y, x] = [i * q.sh - q.ph + r, j * q.sw - q.pw + s];
+            if (y >= 0 && y < q.h && x >= 0 && x < q.w) under.push(y * q.w + x);
+          }
+        visit(plane, i * q.ow + j, under);
+      }
+}
+
+const inputs = (q: Pool): number => q.planes * q.h * q.w;
+const outputs = (q: Pool): number => q.planes * q.oh * q.ow;
+
+/** [planes, h, w, kh, kw, sh, sw, ph, pw] */
+const POOLS: number[][] = [
+  [1, 1, 1, 1, 1, 1, 1, 0, 0],
+  [3, 8, 8, 2, 2, 2, 2, 0, 0],
+  [2, 28, 28, 2, 2, 2, 2, 0, 0],
+  [2, 9, 7, 3, 3, 2, 2, 1, 1],
+  [4, 7, 9, 2, 3, 1, 2, 0, 1],
+  [2, 14, 14, 2, 2, 2, 2, 0, 0],
+  [1, 5, 5, 5, 5, 1, 1, 0, 0],
+  [0, 4, 4, 2, 2, 2, 2, 0, 0],
+];
+
+/** Divisor of an average window: its full size, or the elements inside the image. */
+const divisor = (q: Pool, countPad: number, under: number[]): number =>
+  countPad ? q.kh * q.kw : under.length;
+
+const poolCases = (...last: number[]): KernelCase[] => POOLS.map((args) => ({ args: [...args, ...last] }));
+
+const clear = (m: Cells, at: number, n: number): void => void m.f.fill(0, at, at + n);
+
+export const convolution = {
+  /** y = x * w (cross-correlation) + bias: (y, x, w, bias, n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups). bias has k entries or is absent. */
+  conv2d: {
+    sig: 'oiiinnnnnnnnnnnnnn',
+    extents: (...v) => {
+      const { x, w, y } = sizes(conv(v));
+      return [y, x, w, conv(v).k];
+    },
+    ref: (m, y, x, w, bias, ...v) => {
+      const q = conv(v);
+      const plane = q.oh * q.ow;
+      for (let at = 0; at < sizes(q).y; at++)
+        m.f[y! + at] = bias ? m.f[bias + (Math.floor(at / plane) % q.k)]! : 0;
+      const total = new Float64Array(sizes(q).y);
+      products(q, (xi, wi, yi) => (total[yi]! += m.f[x! + xi]! * m.f[w! + wi]!));
+      total.forEach((t, at) => (m.f[y! + at] = m.f[y! + at]! + t));
+    },
+    cases: CONVS.flatMap((c) => [c, { ...c, absent: [3] }]),
+    domain: [-1, 1],
+    tolerance: 2e-5,
+  },
+  /** Gradient of conv2d by its input, which is also the transposed convolution: (gx, g, w, same numbers). */
+  conv2dGradInput: {
+    sig: 'oiinnnnnnnnnnnnnn',
+    extents: (...v) => {
+      const { x, w, y } = sizes(conv(v));
+      return [x, y, w];
+    },
+    ref: (m, gx, g, w, ...v) => {
+      const q = conv(v);
+      const total = new Float64Array(sizes(q).x);
+      products(q, (xi, wi, yi) => (total[xi]! += m.f[g! + yi]! * m.f[w! + wi]!));
+      total.forEach((t, at) => (m.f[gx! + at] = t));
+    },
+    cases: CONVS,
+    domain: [-1, 1],
+    tolerance: 2e-5,
+  },
+  /** Gradient of conv2d by its weight: (gw, x, g, same numbers). */
+  conv2dGradWeight: {
+    sig: 'oiinnnnnnnnnnnnnn',
+    extents: (...v) => {
+      const { x, w, y } = sizes(conv(v));
+      return [w, x, y];
+    },
+    ref: (m, gw, x, g, ...v) => {
+      const q = conv(v);
+      const total = new Float64Array(sizes(q).w);
+      products(q, (xi, wi, yi) => (total[wi]! += m.f[x! + xi]! * m.f[g! + yi]!));
+      total.forEach((t, at) => (m.f[gw! + at] = t));
+    },
+    cases: CONVS,
+    domain: [-1, 1],
+    tolerance: 5e-5,
+  },
+
+  /** Largest under each window, and its index in the plane (the first among equals; NaN counts as largest): (y, index, x, planes, h, w, kh, kw, sh, sw, ph, pw). */
+  maxPool2d: {
+    sig: 'opinnnnnnnnn',
+    extents: (...v) => [outputs(pool(v)), outputs(pool(v)), inputs(pool(v))],
+    ref: (m, y, index, x, ...v) => {
+      const q = pool(v);
+      windowsOf(q, (plane, out, under) => {
+        const base = x! + plane * q.h * q.w;
+        let at = under[0]!;
+        for (const u of under) {
+          const [old, now] = [m.f[base + at]!, m.f[base + u]!];
+          if (old === old && (now !== now || now > old)) at = u;
+        }
+        m.f[y! + plane * q.oh * q.ow + out] = m.f[base + at]!;
+        m.i[index! + plane * q.oh * q.ow + out] = at;
+      });
+    },
+    cases: poolCases(),
+    domain: [-4, 4],
+    ulp: 0,
+  },
+  /** Mean under each window: (y, x, planes, h, w, kh, kw, sh, sw, ph, pw, countPad). */
+  avgPool2d: {
+    sig: 'oinnnnnnnnnn',
+    extents: (...v) => [outputs(pool(v)), inputs(pool(v))],
+    ref: (m, y, x, ...v) => {
+      const q = pool(v);
+      windowsOf(q, (plane, out, under) => {
+        let total = 0;
+        for (const u of under) total += m.f[x! + plane * q.h * q.w + u]!;
+        m.f[y! + plane * q.oh * q.ow + out] = total / divisor(q, v[9]!, under);
+      });
+    },
+    cases: [...poolCases(1), ...poolCases(0)],
+    domain: [-1, 1],
+    tolerance: 2e-6,
+  },
+  /** Gradient of avgPool2d by its input: (gx, g, same numbers). */
+  avgPool2dGrad: {
+    sig: 'oinnnnnnnnnn',
+    extents: (...v) => [inputs(pool(v)), outputs(pool(v))],
+    ref: (m, gx, g, ...v) => {
+      const q = pool(v);
+      clear(m, gx!, inputs(q));
+      windowsOf(q, (plane, out, under) => {
+        const share = m.f[g! + plane * q.oh * q.ow + out]! / divisor(q, v[9]!, under);
+        for (const u of under) {
+          const to = gx! + plane * q.h * q.w + u;
+          m.f[to] = m.f[to]! + share;
+        }
+      });
+    },
+    cases: [...poolCases(1), ...poolCases(0)],
+    domain: [-1, 1],
+    tolerance: 2e-6,
+  },
+} as const satisfies Record<string, KernelRow>;

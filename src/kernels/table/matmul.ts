@@ -1,0 +1,129 @@
+// Kernel rows of matrix products, row-major.
+import type { Cells, KernelCase, KernelRow } from '../row.js';
+import { erf } from './pointwise.js';
+
+/** What a product's epilogue applies to every element, by number. */
+export const ACTIVATIONS = ['none', 'relu', 'gelu', 'tanh', 'sigmoid'] as const;
+
+const activate: readonly ((x: number) => number)[] = [
+  (x) => x,
+  (x) => (x < 0 ? 0 : x),
+  (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
+  Math.tanh,
+  (x) => 1 / (1 + Math.exp(-x)),
+];
+
+/** Σ op(A)[i, p] op(B)[p, j]. */
+function inner(
+  m: Cells,
+  a: number,
+  b: number,
+  i: number,
+  j: number,
+  k: number,
+  ta: number,
+  tb: number,
+  lda: number,
+  ldb: number,
+): number {
+  let total = 0;
+  for (let p = 0; p < k; p++)
+    total += m.f[a + (ta ? p * lda + i : i * lda + p)]! * m.f[b + (tb ? j * ldb + p : p * ldb + j)]!;
+  return total;
+}
+
+const area = (rows: number, cols: number, ld: number): number =>
+  rows * cols === 0 ? 0 : (rows - 1) * ld + cols;
+const operand = (trans: number, rows: number, cols: number, ld: number): number =>
+  trans ? area(cols, rows, ld) : area(rows, cols, ld);
+const spread = (one: number, batch: number, stride: number): number =>
+  batch * one === 0 ? 0 : (batch - 1) * stride + one;
+
+function plain(batch: number, m: number, n: number, k: number, ta: number, tb: number, act = 0): number[] {
+  return [batch, m, n, k, ta, tb, ta ? m : k, tb ? k : n, n, m * k, k * n, m * n, act];
+}
+
+const SHAPES = [
+  [1, 1, 1],
+  [1, 17, 3],
+  [5, 1, 9],
+  [4, 8, 16],
+  [6, 16, 33],
+  [13, 37, 65],
+  [64, 64, 64],
+  [33, 10, 128],
+  [100, 70, 300],
+] as const;
+
+export const matmul = {
+  /**
+   * C = act(op(A) op(B) + bias): (c, a, b, bias, batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc, act).
+   * op(A) is [m, k], op(B) [k, n]; ta, tb say that the operand is stored transposed; ld* are row strides, s* batch
+   * strides in elements (0 repeats an operand). bias has n entries or is absent. act: a number of {@link ACTIVATIONS}.
+   */
+  matmul: {
+    sig: 'oiiinnnnnnnnnnnnn',
+    extents: (batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc) => [
+      spread(area(m!, n!, ldc!), batch!, sc!),
+      spread(operand(ta!, m!, k!, lda!), batch!, sa!),
+      spread(operand(tb!, k!, n!, ldb!), batch!, sb!),
+      n!,
+    ],
+    ref: (c, out, a, b, bias, ...v) => {
+      const [batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc, act] = v as [
+        number,
+        number,
+        number,
+        number,
+        ...number[],
+      ];
+      for (let q = 0; q < batch; q++)
+        for (let i = 0; i < m; i++)
+          for (let j = 0; j < n; j++) {
+            const total = inner(c, a! + q * sa!, b! + q * sb!, i, j, k, ta!, tb!, lda!, ldb!);
+            c.f[out! + q * sc! + i * ldc! + j] = activate[act!]!(total + (bias ? c.f[bias + j]! : 0));
+          }
+    },
+    cases: [
+      ...SHAPES.flatMap(([m, n, k]): KernelCase[] => [
+        { args: plain(1, m, n, k, 0, 0), absent: [3] },
+        { args: plain(1, m, n, k, 0, 1) },
+        { args: plain(1, m, n, k, 1, 0), absent: [3] },
+        { args: plain(2, m, n, k, 1, 1) },
+      ]),
+      { args: plain(1, 0, 4, 3, 0, 0) },
+      { args: plain(1, 4, 3, 0, 0, 0) },
+      { args: plain(0, 2, 3, 4, 0, 0) },
+      ...[1, 2, 3, 4].map((act) => ({ args: plain(1, 9, 20, 12, 0, 1, act) })),
+      { args: [3, 5, 6, 7, 0, 0, 9, 8, 10, 50, 0, 60, 0] },
+    ],
+    domain: [-1, 1],
+    tolerance: 2e-5,
+  },
+  /** C = alpha op(A) op(B) + beta C, BLAS's sgemm: (c, a, b, m, n, k, ta, tb, lda, ldb, ldc, alpha, beta). beta 0 never reads C. */
+  sgemm: {
+    sig: 'uiinnnnnnnnss',
+    extents: (m, n, k, ta, tb, lda, ldb, ldc) => [
+      area(m!, n!, ldc!),
+      operand(ta!, m!, k!, lda!),
+      operand(tb!, k!, n!, ldb!),
+    ],
+    ref: (c, out, a, b, ...v) => {
+      const [m, n, k, ta, tb, lda, ldb, ldc, alpha, beta] = v as [number, number, number, ...number[]];
+      for (let i = 0; i < m; i++)
+        for (let j = 0; j < n; j++) {
+          const at = out! + i * ldc! + j;
+          const total = alpha === 0 ? 0 : alpha! * inner(c, a!, b!, i, j, k, ta!, tb!, lda!, ldb!);
+          c.f[at] = total + (beta === 0 ? 0 : beta! * c.f[at]!);
+        }
+    },
+    cases: SHAPES.flatMap(([m, n, k]): KernelCase[] => [
+      { args: [m, n, k, 0, 0, k, n, n, 1, 0] },
+      { args: [m, n, k, 0, 1, k, k, n, 1, 1] },
+      { args: [m, n, k, 1, 0, m + 3, n + 2, n + 5, -0.5, 2] },
+      { args: [m, n, k, 1, 1, m, k, n, 0, 0.5] },
+    ]),
+    domain: [-1, 1],
+    tolerance: 2e-5,
+  },
+} as const satisfies Record<string, KernelRow>;

@@ -1,0 +1,474 @@
+// Kernel rows of elementwise functions. Unary: (out, x, n). Binary: (out, a, b, n0, n1, n2, a0, a1, a2, b0, b1, b2):
+// out is dense [n0, n1, n2]; a and b are read with those strides in elements, 0 where they are broadcast.
+import type { Cells, KernelCase, KernelRow, Range } from '../row.js';
+
+type Special = readonly (readonly [number, number])[];
+interface UnaryFacts {
+  domain?: Range;
+  ulp?: number;
+  special?: Special;
+}
+
+const SIZES = [0, 1, 3, 4, 5, 15, 16, 17, 31, 33, 63, 64, 65, 1000];
+const { NaN: nan, POSITIVE_INFINITY: inf, NEGATIVE_INFINITY: ninf } = Number;
+
+function unary(f: (x: number, round: Cells['round']) => number, facts: UnaryFacts = {}): KernelRow {
+  return {
+    sig: 'oin',
+    extents: (n) => [n!, n!],
+    ref: (m, o, x, n) => {
+      for (let k = 0; k < n!; k++) m.f[o! + k] = f(m.f[x! + k]!, m.round);
+    },
+    cases: SIZES.map((n) => ({ args: [n] })),
+    inPlace: true,
+    domain: [-100, 100],
+    ulp: 0,
+    ...facts,
+  };
+}
+
+/** [n0, n1, n2, a0, a1, a2, b0, b1, b2] of the ways in which two operands meet. */
+const BROADCASTS: KernelCase[] = [
+  ...SIZES.map((n) => ({ args: [1, 1, n, 0, 0, 1, 0, 0, 1] })),
+  { args: [1, 1, 37, 0, 0, 1, 0, 0, 0] }, // array, scalar
+  { args: [1, 1, 37, 0, 0, 0, 0, 0, 1] }, // scalar, array
+  { args: [1, 5, 19, 0, 19, 1, 0, 0, 1] }, // rows, row
+  { args: [1, 5, 19, 0, 19, 1, 0, 1, 0] }, // rows, column
+  { args: [1, 5, 19, 0, 1, 0, 0, 0, 1] }, // column, row
+  { args: [3, 4, 21, 84, 21, 1, 0, 1, 0] }, // planes, one number a plane
+  { args: [3, 4, 21, 0, 1, 0, 84, 21, 1] },
+  { args: [3, 4, 21, 84, 21, 1, 21, 0, 1] },
+];
+
+/** Elements from the first to the last one that strides reach. */
+const reach = (n0: number, n1: number, n2: number, s0: number, s1: number, s2: number): number =>
+  n0 * n1 * n2 === 0 ? 0 : (n0 - 1) * s0 + (n1 - 1) * s1 + (n2 - 1) * s2 + 1;
+
+function binary(
+  f: (a: number, b: number) => number,
+  facts: Pick<KernelRow, 'domain' | 'ulp'> = {},
+): KernelRow {
+  return {
+    sig: 'oiinnnnnnnnn',
+    extents: (...v) => {
+      const [n0, n1, n2, a0, a1, a2, b0, b1, b2] = v as [number, number, number, ...number[]];
+      return [n0 * n1 * n2, reach(n0, n1, n2, a0!, a1!, a2!), reach(n0, n1, n2, b0!, b1!, b2!)];
+    },
+    ref: (m, o, a, b, ...v) => {
+      const [n0, n1, n2, a0, a1, a2, b0, b1, b2] = v as number[];
+      let k = o!;
+      for (let i = 0; i < n0!; i++)
+        for (let j = 0; j < n1!; j++)
+          for (let l = 0; l < n2!; l++)
+            m.f[k++] = f(m.f[a! + i * a0! + j * a1! + l * a2!]!, m.f[b! + i * b0! + j * b1! + l * b2!]!);
+    },
+    cases: BROADCASTS,
+    inPlace: true,
+    domain: [-100, 100],
+    ulp: 0,
+    ...facts,
+  };
+}
+
+/** `reluGrad`-like rows: (out, g, y, n), the gradient of a unary function from its output. */
+function fromOutput(f: (g: number, y: number, round: Cells['round']) => number, domain: Range): KernelRow {
+  return {
+    sig: 'oiin',
+    extents: (n) => [n!, n!, n!],
+    ref: (m, o, g, y, n) => {
+      for (let k = 0; k < n!; k++) m.f[o! + k] = f(m.f[g! + k]!, m.f[y! + k]!, m.round);
+    },
+    cases: SIZES.map((n) => ({ args: [n] })),
+    inPlace: true,
+    domain: [[-10, 10], domain],
+    ulp: 0,
+  };
+}
+
+/** Round half to even, as IEEE 754 and every SIMD unit do; `Math.round` does not. */
+function roundEven(x: number): number {
+  const low = Math.floor(x);
+  const gap = x - low;
+  if (gap < 0.5) return low === 0 && (x < 0 || Object.is(x, -0)) ? -0 : low;
+  if (gap > 0.5) return low + 1 === 0 ? -0 : low + 1;
+  return low % 2 === 0 ? low : low + 1 === 0 ? -0 : low + 1;
+}
+
+/** erf by its Maclaurin series below 3 and by the continued fraction of erfc above: double precision to about 1e-15. */
+export function erf(x: number): number {
+  if (Number.isNaN(x)) return nan;
+  const t = Math.abs(x);
+  if (t > 6) return Math.sign(x);
+  if (t < 3) {
+    let term = x;
+    let sum = x;
+    for (let k = 1; Math.abs(term) > 1e-17 * Math.abs(sum); k++) {
+      term *= (-x * x) / k;
+      sum += term / (2 * k + 1);
+    }
+    return (2 / Math.sqrt(Math.PI)) * sum;
+  }
+  let fraction = 0;
+  for (let k = 60; k > 0; k--) fraction = k / 2 / (t + fraction);
+  return Math.sign(x) * (1 - Math.exp(-t * t) / Math.sqrt(Math.PI) / (t + fraction));
+}
+
+const sigmoid = (x: number): number => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
+const SQRT_2_OVER_PI = Math.sqrt(2 / Math.PI);
+
+// NaN rule: maximum and minimum give NaN if either is NaN (as torch); -0 < +0 is not promised.
+const maximum = (a: number, b: number): number => (a !== a || b !== b ? nan : a > b ? a : b);
+const minimum = (a: number, b: number): number => (a !== a || b !== b ? nan : a < b ? a : b);
+
+/** `a^b` as C defines it: unlike JavaScript, `1^anything` is 1 and so is `(-1)^±Infinity`. */
+const power = (a: number, b: number): number =>
+  a === 1 || (a === -1 && Math.abs(b) === inf) ? 1 : Math.pow(a, b);
+
+const truth = (b: boolean): number => (b ? 1 : 0);
+
+export const pointwise = {
+  neg: unary((x) => -x, {
+    special: [
+      [nan, nan],
+      [0, -0],
+      [inf, ninf],
+    ],
+  }),
+  abs: unary(Math.abs, {
+    special: [
+      [nan, nan],
+      [-0, 0],
+      [ninf, inf],
+    ],
+  }),
+  sign: unary((x) => (x > 0 ? 1 : x < 0 ? -1 : x), {
+    special: [
+      [nan, nan],
+      [ninf, -1],
+      [0, 0],
+    ],
+  }),
+  square: unary((x) => x * x, {
+    special: [
+      [nan, nan],
+      [ninf, inf],
+      [1e30, inf],
+    ],
+  }),
+  reciprocal: unary((x) => 1 / x, {
+    special: [
+      [nan, nan],
+      [0, inf],
+      [-0, ninf],
+      [inf, 0],
+    ],
+  }),
+  sqrt: unary(Math.sqrt, {
+    domain: [0, 1e4],
+    special: [
+      [nan, nan],
+      [-1, nan],
+      [-0, -0],
+      [inf, inf],
+    ],
+  }),
+  rsqrt: unary((x, r) => 1 / r(Math.sqrt(x)), {
+    domain: [1e-4, 1e4],
+    special: [
+      [nan, nan],
+      [0, inf],
+      [inf, 0],
+    ],
+  }),
+  floor: unary(Math.floor, {
+    special: [
+      [nan, nan],
+      [1e20, 1e20],
+      [-0.5, -1],
+      [inf, inf],
+    ],
+  }),
+  ceil: unary(Math.ceil, {
+    special: [
+      [nan, nan],
+      [-1e20, -1e20],
+      [0.5, 1],
+      [ninf, ninf],
+    ],
+  }),
+  round: unary(roundEven, {
+    special: [
+      [nan, nan],
+      [2.5, 2],
+      [3.5, 4],
+      [-0.5, -0],
+      [1e20, 1e20],
+    ],
+  }),
+  trunc: unary(Math.trunc, {
+    special: [
+      [nan, nan],
+      [-1.5, -1],
+      [1e20, 1e20],
+      [inf, inf],
+    ],
+  }),
+  /** relu(NaN) is NaN, as in torch. */
+  relu: unary((x) => (x < 0 ? 0 : x), {
+    special: [
+      [nan, nan],
+      [ninf, 0],
+      [inf, inf],
+      [-1, 0],
+    ],
+  }),
+  exp: unary(Math.exp, {
+    domain: [-87, 88],
+    ulp: 2,
+    special: [
+      [nan, nan],
+      [ninf, 0],
+      [inf, inf],
+      [0, 1],
+      [89, inf],
+      [-110, 0],
+    ],
+  }),
+  expm1: unary(Math.expm1, {
+    domain: [-20, 80],
+    ulp: 4,
+    special: [
+      [nan, nan],
+      [ninf, -1],
+      [inf, inf],
+      [0, 0],
+      [1e-20, 1e-20],
+      [-110, -1],
+      [89, inf],
+    ],
+  }),
+  log: unary(Math.log, {
+    domain: [1e-6, 1e6],
+    ulp: 2,
+    special: [
+      [nan, nan],
+      [0, ninf],
+      [-0, ninf],
+      [-1, nan],
+      [inf, inf],
+      [1, 0],
+      [1e-40, Math.log(Math.fround(1e-40))],
+    ],
+  }),
+  log1p: unary(Math.log1p, {
+    domain: [-0.99, 1e4],
+    ulp: 4,
+    special: [
+      [nan, nan],
+      [-1, ninf],
+      [-2, nan],
+      [inf, inf],
+      [0, 0],
+      [1e-20, 1e-20],
+    ],
+  }),
+  /** Arguments beyond a few thousand lose accuracy slowly: the reduction has three words of pi. */
+  sin: unary(Math.sin, {
+    ulp: 4,
+    special: [
+      [nan, nan],
+      [inf, nan],
+      [ninf, nan],
+      [0, 0],
+      [1e-20, 1e-20],
+    ],
+  }),
+  cos: unary(Math.cos, {
+    ulp: 4,
+    special: [
+      [nan, nan],
+      [inf, nan],
+      [ninf, nan],
+      [0, 1],
+    ],
+  }),
+  tanh: unary(Math.tanh, {
+    domain: [-10, 10],
+    ulp: 4,
+    special: [
+      [nan, nan],
+      [ninf, -1],
+      [inf, 1],
+      [0, 0],
+      [1e-20, 1e-20],
+      [100, 1],
+    ],
+  }),
+  sigmoid: unary(sigmoid, {
+    domain: [-80, 80],
+    ulp: 4,
+    special: [
+      [nan, nan],
+      [ninf, 0],
+      [inf, 1],
+      [0, 0.5],
+      [100, 1],
+    ],
+  }),
+  /** log(1 + e^x), without overflow. */
+  softplus: unary((x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))), {
+    domain: [-80, 80],
+    ulp: 4,
+    special: [
+      [nan, nan],
+      [ninf, 0],
+      [inf, inf],
+      [1000, 1000],
+      [0, Math.LN2],
+    ],
+  }),
+  silu: unary((x) => x * sigmoid(x), {
+    domain: [-80, 80],
+    ulp: 6,
+    special: [
+      [nan, nan],
+      [inf, inf],
+      [0, 0],
+    ],
+  }),
+  erf: unary(erf, {
+    domain: [-5, 5],
+    ulp: 6,
+    special: [
+      [nan, nan],
+      [ninf, -1],
+      [inf, 1],
+      [0, 0],
+      [1e-20, erf(1e-20)],
+    ],
+  }),
+
+  add: binary((a, b) => a + b),
+  sub: binary((a, b) => a - b),
+  mul: binary((a, b) => a * b),
+  div: binary((a, b) => a / b),
+  pow: binary(power, {
+    domain: [
+      [0.01, 10],
+      [-6, 6],
+    ],
+    ulp: 16,
+  }),
+  maximum: binary(maximum),
+  minimum: binary(minimum),
+  eq: binary((a, b) => truth(a === b), { domain: [-2, 2] }),
+  ne: binary((a, b) => truth(a !== b), { domain: [-2, 2] }),
+  lt: binary((a, b) => truth(a < b)),
+  le: binary((a, b) => truth(a <= b)),
+  gt: binary((a, b) => truth(a > b)),
+  ge: binary((a, b) => truth(a >= b)),
+
+  /** g where y > 0, else 0: the gradient of relu from its output. */
+  reluGrad: fromOutput((g, y) => (y > 0 ? g : 0), [-1, 1]),
+  /** g (1 - y)(1 + y): the gradient of tanh from its output; the product form keeps digits near |y| = 1. */
+  tanhGrad: fromOutput((g, y, r) => g * r(r(1 - y) * r(1 + y)), [-1, 1]),
+  /** g y (1 - y): the gradient of the logistic function from its output. */
+  sigmoidGrad: fromOutput((g, y, r) => g * r(y * r(1 - y)), [0, 1]),
+
+  /** gelu with the exact erf: x Φ(x). Below -13 the result is -0 or a subnormal. */
+  gelu: {
+    ...unary((x) => (x === ninf ? 0 : 0.5 * x * erfcSafe(-x / Math.SQRT2)), {
+      domain: [-5, 80],
+      special: [
+        [nan, nan],
+        [inf, inf],
+        [0, 0],
+      ],
+    }),
+    ulp: undefined,
+    tolerance: 2e-6,
+  },
+  /** gelu by tanh: x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))). */
+  geluTanh: {
+    ...unary((x) => 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3))), {
+      domain: [-5, 80],
+      special: [
+        [nan, nan],
+        [inf, inf],
+        [0, 0],
+      ],
+    }),
+    ulp: undefined,
+    tolerance: 2e-6,
+  },
+
+  /** a where c is not 0, else b: (out, c, a, b, n). */
+  where: {
+    sig: 'oiiin',
+    extents: (n) => [n!, n!, n!, n!],
+    ref: (m, o, c, a, b, n) => {
+      for (let k = 0; k < n!; k++) m.f[o! + k] = m.f[c! + k] !== 0 ? m.f[a! + k]! : m.f[b! + k]!;
+    },
+    cases: SIZES.map((n) => ({ args: [n] })),
+    domain: [
+      [-1, 1],
+      [-9, 9],
+      [-9, 9],
+    ],
+    ulp: 0,
+  },
+  /** out = value: (out, value, n). */
+  fill: {
+    sig: 'osn',
+    extents: (_value, n) => [n!],
+    ref: (m, o, value, n) => void m.f.fill(value!, o!, o! + n!),
+    cases: SIZES.map((n) => ({ args: [1.5, n] })),
+    ulp: 0,
+  },
+  /** y += x: (y, x, n). */
+  accumulate: {
+    sig: 'uin',
+    extents: (n) => [n!, n!],
+    ref: (m, y, x, n) => {
+      for (let k = 0; k < n!; k++) m.f[y! + k] = m.f[y! + k]! + m.f[x! + k]!;
+    },
+    cases: SIZES.map((n) => ({ args: [n] })),
+    domain: [-10, 10],
+    ulp: 0,
+  },
+  /** x *= cell: (x, cell, n). */
+  scale: {
+    sig: 'ufn',
+    extents: (n) => [n!, 1],
+    ref: (m, x, cell, n) => {
+      for (let k = 0; k < n!; k++) m.f[x! + k] = m.f[x! + k]! * m.f[cell!]!;
+    },
+    cases: SIZES.map((n) => ({ args: [n], cells: [0.37] })),
+    domain: [-10, 10],
+    ulp: 0,
+  },
+  /** r += momentum (scale x - r), the running statistics of batch norm: (r, x, momentum, scale, n). */
+  blend: {
+    sig: 'uissn',
+    extents: (_momentum, _scale, n) => [n!, n!],
+    ref: (m, rp, x, momentum, scale, n) => {
+      const r = m.round;
+      const [a, s] = [r(momentum!), r(scale!)];
+      for (let k = 0; k < n!; k++) {
+        const old = m.f[rp! + k]!;
+        m.f[rp! + k] = old + r(a * r(r(s * m.f[x! + k]!) - old));
+      }
+    },
+    cases: SIZES.map((n) => ({ args: [0.1, 1.25, n] })),
+    domain: [-10, 10],
+    ulp: 0,
+  },
+} as const satisfies Record<string, KernelRow>;
+
+/** erfc(t), with relative accuracy for large t, where 1 - erf(t) has none. */
+function erfcSafe(t: number): number {
+  if (t < 2.5) return 1 - erf(t);
+  let fraction = 0;
+  for (let k = 60; k > 0; k--) fraction = k / 2 / (t + fraction);
+  return Math.exp(-t * t) / Math.sqrt(Math.PI) / (t + fraction);
+}

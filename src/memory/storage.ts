@@ -1,0 +1,160 @@
+// Storage: where a tensor's numbers are. Three homes: a scope's arena (dies with it), a heap block (parameters, kept
+// tensors, optimizer state), or an ordinary typed array, which is staged into the current scope when a kernel needs it.
+import { ScopeError } from '../tensor/errors.js';
+import { currentScope, type Scope } from './arena.js';
+import { heap, type RealArray } from './heap.js';
+
+export type Kind = 'real' | 'int';
+export type Cells = RealArray | Int32Array;
+
+/** Heap blocks whose storage was collected. Few and long-lived, so a finalizer suffices. */
+const blocks = new FinalizationRegistry<number>((offset) => heap.release(offset));
+
+export class Storage {
+  /** Grows when the values change in place, so that staged copies and saved graphs can tell. */
+  version = 0;
+  /** Byte offset in the heap, or -1 for an ordinary array. */
+  offset = -1;
+  /** Bytes of one element on the heap. */
+  width: 4 | 8 = 4;
+  /** The owner of the arena memory behind `offset`, if that is where it is. */
+  scope: Scope | null = null;
+  /** The heap block that `offset` lies in; held so that it is not collected. */
+  block: object | null = null;
+  /** Moves to a heap block of its own when first used by a kernel: for long-lived values that many ops read. */
+  settles = false;
+  private array: Cells | null = null;
+  private stagedAt = 0;
+  private stagedIn: Scope | null = null;
+  private stagedVersion = -1;
+  private stagedWidth: 4 | 8 = 4;
+
+  private constructor(
+    readonly length: number,
+    readonly kind: Kind,
+  ) {}
+
+  /** Uninitialised memory in the current scope, which must exist. */
+  static inScope(length: number, kind: Kind = 'real'): Storage {
+    const scope = currentScope();
+    if (!scope) throw new Error('Storage.inScope: no scope is open');
+    const storage = new Storage(length, kind);
+    storage.width = kind === 'int' ? 4 : heap.width;
+    storage.offset = scope.allocate(length * storage.width);
+    storage.scope = scope;
+    scope.storages.push(storage);
+    return storage;
+  }
+
+  /** An ordinary array, used as it is and never copied here. */
+  static of(array: Cells): Storage {
+    const storage = new Storage(array.length, array instanceof Int32Array ? 'int' : 'real');
+    storage.array = array;
+    return storage;
+  }
+
+  /** A heap block of zeros that lives as long as this object or one of its {@link part}s. */
+  static onHeap(length: number): Storage {
+    const storage = new Storage(length, 'real');
+    storage.enterBlock(length);
+    storage.values().fill(0);
+    return storage;
+  }
+
+  /** The heap byte offset of the values; copies an ordinary array into the current scope, once a scope. */
+  address(): number {
+    if (this.offset >= 0 && (this.kind === 'int' || this.width === heap.width)) {
+      if (this.scope !== null && this.scope.ended) throw deadError();
+      return this.offset;
+    }
+    if (this.settles && this.offset < 0 && heap.width === 4) {
+      this.settle();
+      return this.offset;
+    }
+    return this.stage();
+  }
+
+  /** The values themselves, not a copy. Write through this only with {@link touch}. */
+  values(): Cells {
+    if (this.scope !== null && this.scope.ended) throw deadError();
+    if (this.array) return this.array;
+    const View = this.kind === 'int' ? Int32Array : this.width === 4 ? Float32Array : Float64Array;
+    const view = new View(heap.memory.buffer as unknown as ArrayBuffer, this.offset, this.length);
+    if (this.scope === null) this.array = view;
+    return view;
+  }
+
+  /** Says that the values were changed in place. */
+  touch(): void {
+    this.version++;
+  }
+
+  /** Moves the values to an ordinary array; every tensor that shares this storage follows. */
+  leaveHeap(): void {
+    if (this.offset < 0) return;
+    this.array = this.values().slice();
+    this.offset = -1;
+    this.scope = null;
+    this.block = null;
+  }
+
+  /** Moves the values to a heap block that lives as long as this object. */
+  settle(): void {
+    const old = this.values();
+    this.scope = null;
+    this.array = null;
+    this.enterBlock(this.length);
+    this.values().set(old);
+  }
+
+  /** Moves the values into `run` from element `start` on; every tensor that shares this storage follows. */
+  moveInto(run: Storage, start: number): void {
+    const old = this.values();
+    this.becomePart(run, start);
+    this.values().set(old);
+  }
+
+  /** A storage over elements `start … start + length` of this heap block. */
+  part(start: number, length: number): Storage {
+    const part = new Storage(length, 'real');
+    part.becomePart(this, start);
+    return part;
+  }
+
+  private becomePart(run: Storage, start: number): void {
+    this.scope = null;
+    this.array = null;
+    this.block = run.block;
+    this.width = run.width;
+    this.offset = run.offset + start * run.width;
+  }
+
+  private enterBlock(length: number): void {
+    this.width = heap.width;
+    this.offset = heap.allocate(length * this.width);
+    this.block = {};
+    blocks.register(this.block, this.offset);
+  }
+
+  private stage(): number {
+    const scope = currentScope();
+    if (!scope) throw new Error('Storage.address: an ordinary array can be staged only inside a scope');
+    const source = this.values();
+    const fresh = this.stagedIn !== null && !this.stagedIn.ended && this.stagedVersion === this.version;
+    if (fresh && this.stagedWidth === heap.width) return this.stagedAt;
+    const width = this.kind === 'int' ? 4 : heap.width;
+    const at = scope.allocate(this.length * width);
+    const target = this.kind === 'int' ? heap.i32 : heap.real;
+    target.set(source, at / width);
+    this.stagedAt = at;
+    this.stagedIn = scope;
+    this.stagedVersion = this.version;
+    this.stagedWidth = heap.width;
+    return at;
+  }
+}
+
+const deadError = (): ScopeError =>
+  new ScopeError(
+    'tensor: used after its scope ended; return it from the scope, or call keep() on it inside, if it must outlive the step',
+  );
