@@ -53,7 +53,7 @@ export type LrRecord = readonly [lr: number, loss: number];
 export function lossDiverged(losses: readonly number[], factor = 4): boolean {
   checkNumber('schedule.lossDiverged', 'factor', factor, { min: 1 });
   if (losses.length === 0) return false;
-  const best = losses.reduce((least, loss) => Math.min(least, loss), Infinity);
+  const best = losses.reduce((least, loss) => (loss < least ? loss : least), Infinity); // NaN is skipped
   const last = losses[losses.length - 1]!;
   return !Number.isFinite(last) || last > best + (factor - 1) * Math.abs(best);
 }
@@ -81,6 +81,7 @@ export interface SuggestLrOptions {
 
 /**
  * Returns the rate that a range test suggests, by the rules of fastai. Records whose loss is not finite are left out.
+ * Smooth noisy losses first (`smoothLosses`), as fastai does.
  * @example schedule.suggestLr(records, { method: 'steep' })
  * @throws RangeError if too few records remain, or if the loss falls nowhere
  */

@@ -6,5 +6,5 @@ export * from './finder.js';
 export * from './join.js';
 export * from './onecycle.js';
 export * from './plateau.js';
-export * from './restarts.js';
+export { warmRestarts, type WarmRestartsOptions } from './restarts.js';
 export * from './warmup.js';

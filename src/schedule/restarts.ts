@@ -1,6 +1,6 @@
 // Warm restarts (SGDR): cosine cycles that begin again at the full rate, exactly at the restart.
-import { halfCosine, mix } from './curve.js';
 import { rangeError } from '../tensor/errors.js';
+import { halfCosine, mix } from './curve.js';
 import { checkOrder, number, period, rate } from './fields.js';
 import { define, type Schedule } from './schedule.js';
 
