@@ -1,0 +1,256 @@
+// Polynomial vector forms of the transcendental functions, one formula for every lane. The coefficients are minimax fits
+// (linear programme on a Chebyshev grid, each rounded to float32 in turn); the bound above a table is the fit's own error,
+// relative to the result. 2^-24 is half a unit in the last place.
+import { Lanes } from './simd';
+
+/** log2 e, and ln 2 in two words, the first of 10 bits: n · hi is exact. The magic number rounds to an integer. */
+const EXP: usize = memory.data<f32>([
+  // Clamps: below, e^x rounds to 0; above, it overflows.
+  -105, 89, 1.44269504, 0.693359375, -2.1219444e-4,
+  // 1.5 · 2^23 + 254: adding it rounds to even and leaves n + 254 in the low bits.
+  12583166,
+  // (e^r - 1 - r) / r² on |r| ≤ 0.347: 3.7e-9.
+  0.5, 0.16666535, 0.041667245, 0.008367455, 0.0013863216,
+]);
+
+/** (e^r - 1 - r) / r² on |r| ≤ 0.347: 4.7e-10 of e^r - 1. */
+const EXPM1: usize = memory.data<f32>([
+  -20, 89, 1.44269504, 0.693359375, -2.1219444e-4,
+  // 1.5 · 2^23 + 126: leaves the exponent bits of 2^(n-1).
+  12583038, 0.5, 0.16666667, 0.041666497, 0.008333251, 0.0013931973, 0.00019904017,
+]);
+
+/** (log(1+f) - f + f²/2) / f³ on [√½ - 1, √2 - 1]: 6.2e-9. */
+const LOG: usize = memory.data<f32>([
+  0.33333328, -0.25000793, 0.20001407, -0.16624367, 0.14199422, -0.13149378, 0.1276936, -0.076679,
+  0.693359375, -2.1219444e-4,
+]);
+
+/** π/2 in three words, the first two of 8 and 11 bits, so that their products with n < 2^13 are exact. */
+const TURN: usize = memory.data<f32>([
+  0.63661977, 1.5703125, 4.837512969970703125e-4, 7.54978995489188216e-8,
+  // 1.5 · 2^23: the low bits of the sum are the quadrant.
+  12582912,
+]);
+/** (sin x / x - 1) / z on z = x² ≤ (π/4)²: 1e-8. */
+const SIN: usize = memory.data<f32>([-0.16666642, 0.008331429, -0.00019424986]);
+/** (cos x - 1 + z/2) / z²: 3.6e-10. */
+const COS: usize = memory.data<f32>([0.041666668, -0.0013888231, 2.4524246e-5]);
+
+/** erf x / x - 1 in z = x² for |x| ≤ 0.9375: 2.4e-8. */
+const ERF_NEAR: usize = memory.data<f32>([
+  0.12837915, -0.37612465, 0.11281467, -0.026754186, 0.004975904, -0.0005907824,
+]);
+/** -log(erfc t) / t on [0.9375, 4]: 3.9e-9 of erf; beyond 4, erf is 1. */
+const ERF_FAR: usize = memory.data<f32>([
+  1.1287599, 0.63470674, 0.106951326, -0.024351127, 0.0039038742, -0.0003815928, 1.6412594e-5,
+]);
+/** -log(erfc t) / t on [0, 9.6]: 1.4e-7 of x Φ(x) where that matters, 6e-4 of erfc in its far tail. */
+const ERFC: usize = memory.data<f32>([
+  1.1284379, 0.6360707, 0.10466618, -0.022395376, 0.0029677267, -0.00011656033, -3.113743e-5, 5.649124e-6,
+  -3.853054e-7, 9.884283e-9,
+]);
+
+/** Numbers of single formulas. */
+const MISC: usize = memory.data<f32>([
+  0.5, 8388608, -23, 0.9375, 0.70710678, -15,
+  // 2 √(2/π), and that times 0.044715.
+  1.59576912, 0.071354814, 4.1,
+]);
+
+export class Curve {
+  @inline static at(table: usize, k: usize): v128 {
+    return v128.load32_splat(table + 4 * k);
+  }
+  @inline static step(p: v128, x: v128, table: usize, k: usize): v128 {
+    return f32x4.add(f32x4.mul(p, x), Curve.at(table, k));
+  }
+  @inline static half(): v128 {
+    return Curve.at(MISC, 0);
+  }
+
+  /** e^x with gradual underflow, to 1.1 ulp. */
+  @inline static exp(x: v128): v128 {
+    x = f32x4.pmin(f32x4.pmax(x, Curve.at(EXP, 0)), Curve.at(EXP, 1));
+    const magic = Curve.at(EXP, 5);
+    const t = f32x4.add(f32x4.mul(x, Curve.at(EXP, 2)), magic);
+    const n = f32x4.sub(t, magic);
+    let r = f32x4.sub(x, f32x4.mul(n, Curve.at(EXP, 3)));
+    r = f32x4.sub(r, f32x4.mul(n, Curve.at(EXP, 4)));
+    let p = Curve.step(Curve.at(EXP, 10), r, EXP, 9);
+    p = Curve.step(p, r, EXP, 8);
+    p = Curve.step(p, r, EXP, 7);
+    p = Curve.step(p, r, EXP, 6);
+    p = f32x4.add(f32x4.add(f32x4.mul(f32x4.mul(r, r), p), r), Lanes.one());
+    // 2^n in two factors, so that n = 128 and subnormal results come out right: n + 254 = low + high.
+    const low = i32x4.shr_u(t, 1);
+    const high = i32x4.sub(t, low);
+    return f32x4.mul(f32x4.mul(p, i32x4.shl(low, 23)), i32x4.shl(high, 23));
+  }
+
+  /** e^x - 1 for x ≤ 89.5, to 2 ulp; small x keep their relative accuracy. */
+  @inline static expm1(x: v128): v128 {
+    x = f32x4.pmin(f32x4.pmax(x, Curve.at(EXPM1, 0)), Curve.at(EXPM1, 1));
+    const magic = Curve.at(EXPM1, 5);
+    const t = f32x4.add(f32x4.mul(x, Curve.at(EXPM1, 2)), magic);
+    const n = f32x4.sub(t, magic);
+    let r = f32x4.sub(x, f32x4.mul(n, Curve.at(EXPM1, 3)));
+    r = f32x4.sub(r, f32x4.mul(n, Curve.at(EXPM1, 4)));
+    let p = Curve.step(Curve.at(EXPM1, 11), r, EXPM1, 10);
+    p = Curve.step(p, r, EXPM1, 9);
+    p = Curve.step(p, r, EXPM1, 8);
+    p = Curve.step(p, r, EXPM1, 7);
+    p = Curve.step(p, r, EXPM1, 6);
+    p = f32x4.add(f32x4.mul(f32x4.mul(r, r), p), r);
+    // 2 (p 2^(n-1) + 2^(n-1) - 1/2): halved, so that n = 128 does not overflow early.
+    const scale = i32x4.shl(t, 23);
+    const y = f32x4.add(f32x4.mul(p, scale), f32x4.sub(scale, Curve.half()));
+    return f32x4.add(y, y);
+  }
+
+  /** log(1 + f) + k ln 2, f in [√½ - 1, √2 - 1]. */
+  @inline static logNear(f: v128, k: v128): v128 {
+    let p = Curve.step(Curve.at(LOG, 7), f, LOG, 6);
+    p = Curve.step(p, f, LOG, 5);
+    p = Curve.step(p, f, LOG, 4);
+    p = Curve.step(p, f, LOG, 3);
+    p = Curve.step(p, f, LOG, 2);
+    p = Curve.step(p, f, LOG, 1);
+    p = Curve.step(p, f, LOG, 0);
+    const square = f32x4.mul(f, f);
+    p = f32x4.mul(f32x4.mul(square, f), p);
+    p = f32x4.add(p, f32x4.mul(k, Curve.at(LOG, 9)));
+    p = f32x4.sub(p, f32x4.mul(square, Curve.half()));
+    return f32x4.add(f32x4.add(f, p), f32x4.mul(k, Curve.at(LOG, 8)));
+  }
+  /** Distance of the bits from those of √½, the lower end of the mantissas used; its exponent field is k. */
+  @inline static logBits(x: v128): v128 {
+    return i32x4.sub(x, Curve.at(MISC, 4));
+  }
+  @inline static mantissa(x: v128, k: v128): v128 {
+    return i32x4.sub(x, i32x4.shl(k, 23));
+  }
+  /** What log gives outside the positive numbers: NaN below `zero`, -∞ there, x itself for ∞ and NaN. */
+  @inline static logEnds(y: v128, x: v128, zero: v128): v128 {
+    y = v128.bitselect(y, x, f32x4.lt(x, Lanes.infinity()));
+    y = v128.or(y, f32x4.lt(x, zero));
+    return v128.bitselect(f32x4.neg(Lanes.infinity()), y, f32x4.eq(x, zero));
+  }
+
+  /** log x, subnormals included, to 1.2 ulp. */
+  @inline static log(x: v128): v128 {
+    const tiny = f32x4.lt(x, Lanes.smallestNormal());
+    const big = v128.bitselect(f32x4.mul(x, Curve.at(MISC, 1)), x, tiny);
+    const e = i32x4.shr_s(Curve.logBits(big), 23);
+    const k = f32x4.add(f32x4.convert_i32x4_s(e), v128.and(tiny, Curve.at(MISC, 2)));
+    const y = Curve.logNear(f32x4.sub(Curve.mantissa(big, e), Lanes.one()), k);
+    return Curve.logEnds(y, x, f32x4.splat(0));
+  }
+
+  /** log(1 + x) for -1 < x < ∞: the rounding error of 1 + x is carried over, so small x keep their accuracy. */
+  @inline static log1pInside(x: v128): v128 {
+    const one = Lanes.one();
+    const u = f32x4.add(one, x);
+    const lost = f32x4.sub(x, f32x4.sub(u, one));
+    const e = i32x4.shr_s(Curve.logBits(u), 23);
+    const scale = i32x4.sub(one, i32x4.shl(e, 23));
+    const f = f32x4.add(f32x4.sub(Curve.mantissa(u, e), one), f32x4.mul(lost, scale));
+    return Curve.logNear(f, f32x4.convert_i32x4_s(e));
+  }
+  @inline static log1p(x: v128): v128 {
+    return Curve.logEnds(Curve.log1pInside(x), x, f32x4.neg(Lanes.one()));
+  }
+
+  /** tanh x = -t / (t + 2), t = e^(-2|x|) - 1. */
+  @inline static tanh(x: v128): v128 {
+    const a = Lanes.abs(x);
+    const t = Curve.expm1(f32x4.neg(f32x4.add(a, a)));
+    return Lanes.withSign(Lanes.abs(f32x4.div(t, f32x4.add(t, Lanes.two()))), x);
+  }
+
+  /** 1 / (1 + e^-x), written so that the exponential never overflows and small results keep their accuracy. */
+  @inline static sigmoid(x: v128): v128 {
+    const e = Curve.exp(v128.or(x, Lanes.sign()));
+    const one = Lanes.one();
+    return f32x4.div(v128.bitselect(e, one, i32x4.shr_s(x, 31)), f32x4.add(one, e));
+  }
+
+  @inline static softplus(x: v128): v128 {
+    const y = Curve.log1pInside(Curve.exp(v128.or(x, Lanes.sign())));
+    return f32x4.add(f32x4.pmax(x, f32x4.splat(0)), y);
+  }
+
+  /** x minus the nearest multiple of π/2, given that multiple. */
+  @inline static turnRest(x: v128, n: v128): v128 {
+    x = f32x4.sub(x, f32x4.mul(n, Curve.at(TURN, 1)));
+    x = f32x4.sub(x, f32x4.mul(n, Curve.at(TURN, 2)));
+    return f32x4.sub(x, f32x4.mul(n, Curve.at(TURN, 3)));
+  }
+  @inline static sinNear(r: v128, z: v128): v128 {
+    const p = Curve.step(Curve.step(Curve.at(SIN, 2), z, SIN, 1), z, SIN, 0);
+    return f32x4.add(r, f32x4.mul(f32x4.mul(z, r), p));
+  }
+  @inline static cosNear(z: v128): v128 {
+    const p = Curve.step(Curve.step(Curve.at(COS, 2), z, COS, 1), z, COS, 0);
+    const y = f32x4.sub(Lanes.one(), f32x4.mul(Curve.half(), z));
+    return f32x4.add(y, f32x4.mul(f32x4.mul(z, z), p));
+  }
+  /** sin of r plus `quadrant` quarter turns (its low two bits), |r| ≤ π/4. */
+  @inline static turned(r: v128, quadrant: v128): v128 {
+    const z = f32x4.mul(r, r);
+    const odd = i32x4.shr_s(i32x4.shl(quadrant, 31), 31);
+    const y = v128.bitselect(Curve.cosNear(z), Curve.sinNear(r, z), odd);
+    const sign = v128.and(i32x4.shl(quadrant, 30), Lanes.sign());
+    return v128.xor(y, sign);
+  }
+  /** sin(x + `quarter` π/2). */
+  @inline static sine(x: v128, quarter: i32): v128 {
+    const magic = Curve.at(TURN, 4);
+    const t = f32x4.add(f32x4.mul(x, Curve.at(TURN, 0)), magic);
+    const r = Curve.turnRest(x, f32x4.sub(t, magic));
+    return Curve.turned(r, quarter == 0 ? t : i32x4.add(t, i32x4.splat(quarter)));
+  }
+
+  @inline static erf(x: v128): v128 {
+    const t = f32x4.pmin(Lanes.abs(x), Curve.at(MISC, 8));
+    const z = f32x4.mul(x, x);
+    let near = Curve.step(Curve.at(ERF_NEAR, 5), z, ERF_NEAR, 4);
+    near = Curve.step(near, z, ERF_NEAR, 3);
+    near = Curve.step(near, z, ERF_NEAR, 2);
+    near = Curve.step(near, z, ERF_NEAR, 1);
+    near = Curve.step(near, z, ERF_NEAR, 0);
+    near = f32x4.add(x, f32x4.mul(x, near));
+    let far = Curve.step(Curve.at(ERF_FAR, 6), t, ERF_FAR, 5);
+    far = Curve.step(far, t, ERF_FAR, 4);
+    far = Curve.step(far, t, ERF_FAR, 3);
+    far = Curve.step(far, t, ERF_FAR, 2);
+    far = Curve.step(far, t, ERF_FAR, 1);
+    far = Curve.step(far, t, ERF_FAR, 0);
+    far = f32x4.sub(Lanes.one(), Curve.exp(f32x4.neg(f32x4.mul(t, far))));
+    return v128.bitselect(Lanes.withSign(far, x), near, f32x4.gt(t, Curve.at(MISC, 3)));
+  }
+
+  /** x Φ(x) = x (1 - E/2) right of 0, x E/2 left, E = erfc(|x|/√2). At -15 the exponential is 0. */
+  @inline static gelu(x: v128): v128 {
+    x = f32x4.pmax(x, Curve.at(MISC, 5));
+    const t = f32x4.mul(f32x4.pmin(Lanes.abs(x), f32x4.neg(Curve.at(MISC, 5))), Curve.at(MISC, 4));
+    let q = Curve.step(Curve.at(ERFC, 9), t, ERFC, 8);
+    q = Curve.step(q, t, ERFC, 7);
+    q = Curve.step(q, t, ERFC, 6);
+    q = Curve.step(q, t, ERFC, 5);
+    q = Curve.step(q, t, ERFC, 4);
+    q = Curve.step(q, t, ERFC, 3);
+    q = Curve.step(q, t, ERFC, 2);
+    q = Curve.step(q, t, ERFC, 1);
+    q = Curve.step(q, t, ERFC, 0);
+    const e = f32x4.mul(Curve.half(), Curve.exp(f32x4.neg(f32x4.mul(t, q))));
+    return f32x4.mul(x, v128.bitselect(e, f32x4.sub(Lanes.one(), e), i32x4.shr_s(x, 31)));
+  }
+
+  /** x/2 (1 + tanh u) = x σ(2u). */
+  @inline static geluTanh(x: v128): v128 {
+    const z = f32x4.mul(x, x);
+    const u = f32x4.mul(x, f32x4.add(Curve.at(MISC, 6), f32x4.mul(Curve.at(MISC, 7), z)));
+    return f32x4.mul(x, Curve.sigmoid(u));
+  }
+}

@@ -1,0 +1,21 @@
+// The module's exports: the kernels, under the names and in the argument order of the kernel table. Pointers are byte
+// offsets into the shared memory, 0 where an operand is absent. No kernel touches memory outside its operands, but for
+// the module's own constants and packing buffers below the heap.
+export * from './pointwise';
+export * from './pairwise';
+export * from './reduce';
+export * from './move';
+export * from './matmul';
+export * from './conv';
+export * from './norm';
+export { dropout, normal, uniform } from './random';
+export {
+  adaboundStep,
+  adagradStep,
+  adamStep,
+  lionStep,
+  momentumStep,
+  rmspropStep,
+  sgdStep,
+  swatsStep,
+} from './update';
