@@ -51,12 +51,17 @@ export class Scope {
     return this.allocate(bytes);
   }
 
+  /** Takes the scope off the stack while its memory still stands, so that results can be copied out of it. */
+  leave(): void {
+    const at = stack.lastIndexOf(this);
+    if (at >= 0) stack.splice(at, 1);
+  }
+
   /** Ends the scope: its memory goes back and its tensors are dead. */
   end(): void {
     if (this.ended) return;
     this.ended = true;
-    const at = stack.lastIndexOf(this);
-    if (at >= 0) stack.splice(at, 1);
+    this.leave();
     for (const chunk of this.chunks) giveChunk(chunk);
     this.chunks.length = 0;
     this.storages.length = 0;

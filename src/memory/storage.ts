@@ -98,6 +98,15 @@ export class Storage {
     this.block = null;
   }
 
+  /** Takes over the memory of `other`, which holds a copy of the values. */
+  become(other: Storage): void {
+    this.array = null;
+    this.offset = other.offset;
+    this.width = other.width;
+    this.scope = other.scope;
+    other.scope?.storages.push(this);
+  }
+
   /** Moves the values to a heap block that lives as long as this object. */
   settle(): void {
     const old = this.values();

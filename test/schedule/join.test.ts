@@ -57,7 +57,7 @@ describe('join', () => {
       { schedules: [ramp, null], milestones: [3] },
       'schedule.join: schedules[1] must be a schedule, got null',
     ],
-    [{ schedules: ramp, milestones: [3] }, 'schedule.join: schedules must be an array, got a Object'],
+    [{ schedules: ramp, milestones: [3] }, 'schedule.join: schedules must be an array, got an Object'],
     [
       { schedules: [ramp, fall, ramp], milestones: [5, 5] },
       'schedule.join: milestones must increase, got 5 before 5',

@@ -193,7 +193,7 @@ describe('the messages', () => {
     ],
     [
       () => schedule.warmup({ lr: {} as never, warmupSteps: 3 }),
-      'schedule.warmup: lr must be a schedule, got a Object',
+      'schedule.warmup: lr must be a schedule, got an Object',
     ],
   ])('%s says what is wrong', (build, message) => {
     expect(build).toThrow(message);

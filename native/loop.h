@@ -1,0 +1,79 @@
+// Loops over arrays: whole vectors, then a part, cut among threads at fixed places. The body is a lambda that gets how to
+// reach memory (Whole or Part) and the index, so one formula serves both.
+#pragma once
+#include "vec.h"
+
+namespace thalweg {
+namespace THALWEG_NAMESPACE {
+
+INLINE i64 min(i64 a, i64 b) { return a < b ? a : b; }
+INLINE i64 max(i64 a, i64 b) { return a > b ? a : b; }
+INLINE i64 ceilDiv(i64 a, i64 b) { return (a + b - 1) / b; }
+INLINE i64 roundUp(i64 a, i64 b) { return ceilDiv(a, b) * b; }
+
+/** Runs f(task, worker) for every task, on the caller alone when `threads` is 1. */
+template <class F>
+static void parallel(int threads, i64 tasks, const F& f) {
+  if (threads <= 1 || tasks <= 1) {
+    for (i64 task = 0; task < tasks; ++task) f(task, 0);
+    return;
+  }
+  runTasks(
+      threads, tasks, [](void* data, i64 task, int worker) { (*static_cast<const F*>(data))(task, worker); },
+      const_cast<F*>(&f));
+}
+
+/** f(how, k) over [from, to) in steps of a vector. */
+template <class F>
+INLINE void span(i64 from, i64 to, const F& f) {
+  i64 k = from;
+  for (; k + 4 * W <= to; k += 4 * W) {
+    f(Whole{}, k);
+    f(Whole{}, k + W);
+    f(Whole{}, k + 2 * W);
+    f(Whole{}, k + 3 * W);
+  }
+  for (; k + W <= to; k += W) f(Whole{}, k);
+  if (k < to) f(Part{static_cast<int>(to - k)}, k);
+}
+
+/** Work, in elements of an addition, that is worth a second thread: a hot dispatch costs about 0.1 to 1 µs. */
+constexpr i64 GRAIN = 16384;
+
+/**
+ * g(from, to) over pieces of [0, n). An element costs `weight` additions. Pieces begin at multiples of 64 elements, so
+ * two threads never write one cache line; there are several for each thread, because cores are rarely equally free.
+ */
+template <class G>
+static void pieces(const Context& cx, i64 n, i64 weight, const G& g) {
+  if (cx.threads <= 1 || n * weight < 2 * GRAIN) {
+    if (n > 0) g(i64{0}, n);
+    return;
+  }
+  const i64 count = min(n * weight / GRAIN, 4 * i64{cx.threads});
+  const i64 size = roundUp(ceilDiv(n, count), 64);
+  parallel(cx.threads, ceilDiv(n, size), [&](i64 task, int) { g(task * size, min(n, (task + 1) * size)); });
+}
+
+/** f(how, k) over [0, n), among threads. */
+template <class F>
+static void sweep(const Context& cx, i64 n, i64 weight, const F& f) {
+  pieces(cx, n, weight, [&](i64 from, i64 to) { span(from, to, f); });
+}
+
+/** Runs f(row) for every row, among threads; a row costs `weight` additions. */
+template <class F>
+static void eachRow(const Context& cx, i64 rows, i64 weight, const F& f) {
+  if (cx.threads <= 1 || rows * weight < 2 * GRAIN) {
+    for (i64 row = 0; row < rows; ++row) f(row);
+    return;
+  }
+  const i64 count = min(max(rows * weight / GRAIN, 1), min(rows, 4 * i64{cx.threads}));
+  const i64 size = ceilDiv(rows, count);
+  parallel(cx.threads, ceilDiv(rows, size), [&](i64 task, int) {
+    for (i64 row = task * size; row < min(rows, (task + 1) * size); ++row) f(row);
+  });
+}
+
+}  // namespace THALWEG_NAMESPACE
+}  // namespace thalweg

@@ -1,0 +1,108 @@
+// Kernels of elementwise functions. Arithmetic rows are never contracted: they give the same bits on every engine.
+#pragma once
+#include "loop.h"
+#include "math.h"
+
+namespace thalweg {
+namespace THALWEG_NAMESPACE {
+
+INLINE vf truth(vi mask) { return bits(mask & bits(splat(1.0f))); }
+
+struct Maximum {
+  /** NaN if either is NaN. */
+  INLINE_MEMBER vf operator()(vf a, vf b) const {
+    const vf y = a > b ? a : b;
+    return a != a ? a : y;
+  }
+};
+struct Minimum {
+  INLINE_MEMBER vf operator()(vf a, vf b) const {
+    const vf y = a < b ? a : b;
+    return a != a ? a : y;
+  }
+};
+
+namespace rows {
+
+/** A row (out, x, n) of y = value; `weight` is its price in additions. */
+#define UNARY(name, weight, value)                                               \
+  static void name(Context& cx, float* out, const float* in, i64 n) {            \
+    sweep(cx, n, weight, [=](auto how, i64 k) {                                  \
+      const vf x = how.load(in + k);                                             \
+      how.store(out + k, value);                                                 \
+    });                                                                          \
+  }
+
+UNARY(neg, 1, -x)
+UNARY(abs, 1, THALWEG_NAMESPACE::abs(x))
+UNARY(sign, 1, (x > 0.0f ? splat(1.0f) : x < 0.0f ? splat(-1.0f) : x))
+UNARY(square, 1, x* x)
+UNARY(reciprocal, 2, 1.0f / x)
+UNARY(sqrt, 2, THALWEG_NAMESPACE::sqrt(x))
+UNARY(rsqrt, 4, 1.0f / THALWEG_NAMESPACE::sqrt(x))
+UNARY(floor, 1, THALWEG_NAMESPACE::floor(x))
+UNARY(ceil, 1, THALWEG_NAMESPACE::ceil(x))
+UNARY(round, 1, roundEven(x))
+UNARY(trunc, 1, THALWEG_NAMESPACE::trunc(x))
+UNARY(relu, 1, (x < 0.0f ? vf{} : x))
+UNARY(exp, 4, math::exp(x))
+UNARY(expm1, 4, math::expm1(x))
+UNARY(log, 6, math::log(x))
+UNARY(log1p, 8, math::log1p(x))
+UNARY(sin, 6, math::sin(x))
+UNARY(cos, 6, math::cos(x))
+UNARY(tanh, 6, math::tanh(x))
+UNARY(sigmoid, 6, math::sigmoid(x))
+UNARY(softplus, 12, math::softplus(x))
+UNARY(silu, 6, x* math::sigmoid(x))
+UNARY(erf, 8, math::erf(x))
+UNARY(gelu, 8, math::gelu(x))
+UNARY(geluTanh, 6, math::geluTanh(x))
+#undef UNARY
+
+/** A row (out, g, y, n): the gradient of a unary function from its output. */
+#define FROM_OUTPUT(name, value)                                                          \
+  static void name(Context& cx, float* out, const float* gs, const float* ys, i64 n) {    \
+    sweep(cx, n, 1, [=](auto how, i64 k) {                                                \
+      const vf g = how.load(gs + k);                                                      \
+      const vf y = how.load(ys + k);                                                      \
+      how.store(out + k, value);                                                          \
+    });                                                                                   \
+  }
+
+FROM_OUTPUT(reluGrad, (y > 0.0f ? g : vf{}))
+FROM_OUTPUT(tanhGrad, g*((1.0f - y) * (1.0f + y)))
+FROM_OUTPUT(sigmoidGrad, g*(y*(1.0f - y)))
+#undef FROM_OUTPUT
+
+static void where(Context& cx, float* out, const float* c, const float* a, const float* b, i64 n) {
+  sweep(cx, n, 1, [=](auto how, i64 k) {
+    how.store(out + k, how.load(c + k) != 0.0f ? how.load(a + k) : how.load(b + k));
+  });
+}
+
+static void fill(Context& cx, float* out, double value, i64 n) {
+  const vf v = splat(static_cast<float>(value));
+  sweep(cx, n, 1, [=](auto how, i64 k) { how.store(out + k, v); });
+}
+
+static void accumulate(Context& cx, float* y, const float* x, i64 n) {
+  sweep(cx, n, 1, [=](auto how, i64 k) { how.store(y + k, how.load(y + k) + how.load(x + k)); });
+}
+
+static void scale(Context& cx, float* x, const float* cell, i64 n) {
+  const vf factor = splat(*cell);
+  sweep(cx, n, 1, [=](auto how, i64 k) { how.store(x + k, how.load(x + k) * factor); });
+}
+
+static void blend(Context& cx, float* r, const float* x, double momentum, double factor, i64 n) {
+  const vf a = splat(static_cast<float>(momentum)), s = splat(static_cast<float>(factor));
+  sweep(cx, n, 1, [=](auto how, i64 k) {
+    const vf old = how.load(r + k);
+    how.store(r + k, old + a * (s * how.load(x + k) - old));
+  });
+}
+
+}  // namespace rows
+}  // namespace THALWEG_NAMESPACE
+}  // namespace thalweg

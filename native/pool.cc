@@ -1,0 +1,223 @@
+// The thread pool of the process. Tasks are claimed from a counter and never depend on who runs them, so results are the
+// same for any number of threads. A second caller while the pool is busy does its work alone.
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <thread>
+
+#include "context.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include <condition_variable>
+
+namespace thalweg {
+namespace {
+
+constexpr int MAX_WORKERS = 255;
+/** Turns of waiting before a worker parks: about 50 µs, the price of waking it again. */
+constexpr int SPINS = 1500;
+
+inline void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+class Pool {
+ public:
+  void run(int threads, i64 tasks, Work work, void* data) {
+    if (threads > MAX_WORKERS + 1) threads = MAX_WORKERS + 1;
+    if (threads > tasks) threads = static_cast<int>(tasks);
+    if (threads <= 1 || !busy_.try_lock()) {
+      for (i64 task = 0; task < tasks; ++task) work(data, task, 0);
+      return;
+    }
+    grow(threads - 1);
+    work_ = work;
+    data_ = data;
+    tasks_ = tasks;
+    helpers_ = threads - 1;
+    next_.store(0, std::memory_order_relaxed);
+    open_.store(true);
+    epoch_.fetch_add(1);
+    if (parked_.load() > 0) {
+      std::lock_guard<std::mutex> lock(parking_);
+      wake_.notify_all();
+    }
+    claim(0);
+    // A worker enters before it looks whether the job is open, so after closing none can slip in unseen.
+    open_.store(false);
+    for (int turn = 0; inside_.load() > 0; ++turn) turn < 20000 ? relax() : sched_yield();
+    busy_.unlock();
+  }
+
+  void retain() {
+    std::lock_guard<std::mutex> lock(owners_);
+    ++users_;
+  }
+
+  void releaseOne() {
+    std::lock_guard<std::mutex> lock(owners_);
+    if (--users_ > 0) return;
+    std::lock_guard<std::mutex> idle(busy_);
+    {
+      std::lock_guard<std::mutex> park(parking_);
+      stop_.store(true);
+      epoch_.fetch_add(1);
+      wake_.notify_all();
+    }
+    for (int k = 0; k < count_; ++k) pthread_join(workers_[k], nullptr);
+    count_ = 0;
+    stop_.store(false);
+  }
+
+ private:
+  struct Start {
+    Pool* pool;
+    int worker;
+    uint32_t epoch;
+  };
+
+  /** Starts workers up to `wanted`; with fewer, the caller does more of the work. */
+  void grow(int wanted) {
+    // Workers take no signals: Node's handlers belong to its own threads.
+    sigset_t all, before;
+    if (count_ >= wanted) return;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (count_ < wanted) {
+      Start* start = new (std::nothrow) Start{this, count_ + 1, epoch_.load()};
+      if (!start) break;
+      if (pthread_create(&workers_[count_], nullptr, &Pool::main, start) != 0) {
+        delete start;
+        break;
+      }
+      ++count_;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  static void* main(void* argument) {
+    const Start start = *static_cast<Start*>(argument);
+    delete static_cast<Start*>(argument);
+    start.pool->serve(start.worker, start.epoch);
+    return nullptr;
+  }
+
+  void serve(int worker, uint32_t seen) {
+    for (;;) {
+      seen = await(seen);
+      if (stop_.load()) return;
+      inside_.fetch_add(1);
+      if (open_.load() && worker <= helpers_) claim(worker);
+      inside_.fetch_sub(1);
+    }
+  }
+
+  /** Waits for another epoch than `seen`: first turning, then parked. */
+  uint32_t await(uint32_t seen) {
+    for (int turn = 0; turn < SPINS; ++turn) {
+      const uint32_t now = epoch_.load(std::memory_order_acquire);
+      if (now != seen) return now;
+      relax();
+    }
+    std::unique_lock<std::mutex> lock(parking_);
+    parked_.fetch_add(1);
+    wake_.wait(lock, [&] { return epoch_.load() != seen; });
+    parked_.fetch_sub(1);
+    return epoch_.load();
+  }
+
+  void claim(int worker) {
+    for (i64 task; (task = next_.fetch_add(1)) < tasks_;) work_(data_, task, worker);
+  }
+
+  std::mutex busy_, owners_, parking_;
+  std::condition_variable wake_;
+  pthread_t workers_[MAX_WORKERS];
+  int count_ = 0;
+  int users_ = 0;
+  Work work_ = nullptr;
+  void* data_ = nullptr;
+  i64 tasks_ = 0;
+  std::atomic<int> helpers_{0};
+  alignas(64) std::atomic<i64> next_{0};
+  alignas(64) std::atomic<uint32_t> epoch_{0};
+  std::atomic<bool> open_{false}, stop_{false};
+  alignas(64) std::atomic<int> inside_{0};
+  std::atomic<int> parked_{0};
+};
+
+/** Never destroyed: a worker may still look at it while the process exits. */
+Pool& pool() {
+  alignas(Pool) static char memory[sizeof(Pool)];
+  static Pool* const instance = new (memory) Pool;
+  return *instance;
+}
+
+constexpr size_t HUGE_PAGE = size_t{2} << 20;
+
+}  // namespace
+
+void runTasks(int threads, i64 tasks, Work work, void* data) { pool().run(threads, tasks, work, data); }
+void retainPool() { pool().retain(); }
+void releasePool() { pool().releaseOne(); }
+
+void release(Context& context) {
+  std::free(context.scratch.memory);
+  context.scratch = {nullptr, 0};
+}
+
+void* reserve(Context& context, size_t bytes) {
+  if (bytes <= context.scratch.bytes) return context.scratch.memory;
+  release(context);
+  // Whole huge pages where the system gives them: packed panels then miss the TLB no more.
+  const size_t rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, HUGE_PAGE, rounded) != 0) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+  madvise(memory, rounded, MADV_HUGEPAGE);
+#endif
+  context.scratch = {memory, rounded};
+  return memory;
+}
+
+namespace {
+
+/** Cores by the cgroup's quota (version 2), or 0 when there is none. */
+int quotaCores() {
+  FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r");
+  if (!file) return 0;
+  long long quota = 0, period = 0;
+  const int got = std::fscanf(file, "%lld %lld", &quota, &period);
+  std::fclose(file);
+  if (got != 2 || quota <= 0 || period <= 0) return 0;
+  return static_cast<int>((quota + period - 1) / period);
+}
+
+}  // namespace
+
+int availableCores() {
+  int cores = static_cast<int>(std::thread::hardware_concurrency());
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) cores = CPU_COUNT(&set);
+#endif
+  const int quota = quotaCores();
+  if (quota > 0 && quota < cores) cores = quota;
+  return cores < 1 ? 1 : cores > MAX_WORKERS + 1 ? MAX_WORKERS + 1 : cores;
+}
+
+}  // namespace thalweg

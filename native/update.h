@@ -1,0 +1,195 @@
+// Kernels of optimizer updates: one pass over parameters, gradients and state. Each operation is rounded by itself, in the
+// order of the row's formula, so that every engine gives the same bits. State below the normal range is stored as 0.
+#pragma once
+#include "loop.h"
+#include "reduce.h"
+
+namespace thalweg {
+namespace THALWEG_NAMESPACE {
+
+/** Subnormals to +0; NaN and all else unchanged. */
+INLINE vf flush(vf x) { return abs(x) < 0x1p-126f ? vf{} : x; }
+/** a / b, but 0 where b is 0: where the denominator is 0 nothing moves. */
+INLINE vf quotient(vf a, vf b) { return b == 0.0f ? vf{} : a / b; }
+
+/** sign · g + wd · p: maximize first, then L2 decay. */
+struct Decay {
+  vf wd, sign;
+  INLINE_MEMBER vf operator()(vf p, vf g) const { return sign * g + wd * p; }
+};
+
+/** First and second moment of Adam and its relatives; stores both. */
+struct Moments {
+  float *m, *v;
+  vf c1, b2, c2;
+  template <class How>
+  INLINE_MEMBER void update(How how, i64 k, vf d, vf& mean, vf& square) const {
+    const vf old = how.load(m + k);
+    mean = flush(old + c1 * (d - old));
+    square = flush(b2 * how.load(v + k) + (c2 * d) * d);
+    how.store(m + k, mean);
+    how.store(v + k, square);
+  }
+};
+
+/** The larger of v · scale and the stored maximum, stored again; v itself where there is no maximum. */
+template <bool Peak, class How>
+INLINE vf peak(How how, float* top, i64 k, vf v, vf scale) {
+  if (!Peak) return v;
+  const vf now = v * scale;
+  const vf old = how.load(top + k);
+  const vf y = (now > old) | (now != now) ? now : old;
+  how.store(top + k, y);
+  return y;
+}
+
+/** Calls f with a constant true or false, so that a loop is made for each. */
+template <class F>
+INLINE void choose(bool condition, F f) {
+  struct Yes {
+    static constexpr bool value = true;
+  };
+  struct No {
+    static constexpr bool value = false;
+  };
+  if (condition)
+    f(Yes{});
+  else
+    f(No{});
+}
+
+namespace rows {
+
+static void sgdStep(Context& cx, float* p, const float* g, const float* cells, i64 n) {
+  const vf lr = splat(cells[0]);
+  const Decay decay{splat(cells[1]), splat(cells[2])};
+  sweep(cx, n, 1, [=](auto how, i64 k) {
+    const vf x = how.load(p + k);
+    how.store(p + k, x - lr * decay(x, how.load(g + k)));
+  });
+}
+
+static void momentumStep(Context& cx, float* p, const float* g, float* v, const float* cells, i64 n) {
+  const vf lr = splat(cells[0]), mu = splat(cells[3]), c = splat(cells[4]), a = splat(cells[5]), b = splat(cells[6]);
+  const Decay decay{splat(cells[1]), splat(cells[2])};
+  sweep(cx, n, 1, [=](auto how, i64 k) {
+    const vf x = how.load(p + k);
+    const vf d = decay(x, how.load(g + k));
+    const vf velocity = flush(mu * how.load(v + k) + c * d);
+    how.store(v + k, velocity);
+    how.store(p + k, x - lr * (a * d + b * velocity));
+  });
+}
+
+static void adagradStep(Context& cx, float* p, const float* g, float* s, const float* cells, i64 n) {
+  const vf lr = splat(cells[0]), eps = splat(cells[3]);
+  const Decay decay{splat(cells[1]), splat(cells[2])};
+  sweep(cx, n, 2, [=](auto how, i64 k) {
+    const vf x = how.load(p + k);
+    const vf d = decay(x, how.load(g + k));
+    const vf sum = flush(how.load(s + k) + d * d);
+    how.store(s + k, sum);
+    how.store(p + k, x - quotient(lr * d, sqrt(sum) + eps));
+  });
+}
+
+static void rmspropStep(Context& cx, float* p, const float* g, float* v, float* mean, float* buf, const float* cells,
+                        i64 n) {
+  const vf lr = splat(cells[0]), a = splat(cells[3]), c = splat(cells[4]), lerp = splat(cells[5]),
+           eps = splat(cells[6]), mu = splat(cells[7]);
+  const Decay decay{splat(cells[1]), splat(cells[2])};
+  choose(mean != nullptr, [&](auto centred) {
+    choose(buf != nullptr, [&](auto heavy) {
+      sweep(cx, n, 2, [=](auto how, i64 k) {
+        const vf x = how.load(p + k);
+        const vf d = decay(x, how.load(g + k));
+        vf e = d;
+        if (centred.value) {
+          const vf old = how.load(mean + k);
+          e = d - old;
+          how.store(mean + k, flush(old + lerp * e));
+        }
+        const vf average = flush(a * how.load(v + k) + (c * e) * e);
+        how.store(v + k, average);
+        vf q = quotient(d, sqrt(average) + eps);
+        if (heavy.value) {
+          q = flush(mu * how.load(buf + k) + q);
+          how.store(buf + k, q);
+        }
+        how.store(p + k, x - lr * q);
+      });
+    });
+  });
+}
+
+static void adamStep(Context& cx, float* p, const float* g, float* m, float* v, float* top, const float* cells,
+                     i64 n) {
+  const vf lr = splat(cells[0]), eps = splat(cells[6]), keep = splat(cells[7]), inner = splat(cells[8]),
+           outer = splat(cells[9]);
+  const Decay decay{splat(cells[1]), splat(cells[2])};
+  const Moments moments{m, v, splat(cells[3]), splat(cells[4]), splat(cells[5])};
+  choose(top != nullptr, [&](auto amsgrad) {
+    sweep(cx, n, 2, [=](auto how, i64 k) {
+      const vf x = how.load(p + k);
+      vf mean, square;
+      moments.update(how, k, decay(x, how.load(g + k)), mean, square);
+      const vf w = peak<amsgrad.value>(how, top, k, square, inner);
+      how.store(p + k, x * keep - quotient(lr * mean, sqrt(w) * outer + eps));
+    });
+  });
+}
+
+static void adaboundStep(Context& cx, float* p, const float* g, float* m, float* v, float* top, const float* cells,
+                         i64 n) {
+  const vf alpha = splat(cells[0]), eps = splat(cells[6]), low = splat(cells[7]), high = splat(cells[8]);
+  const Decay decay{splat(cells[1]), splat(cells[2])};
+  const Moments moments{m, v, splat(cells[3]), splat(cells[4]), splat(cells[5])};
+  choose(top != nullptr, [&](auto amsbound) {
+    sweep(cx, n, 2, [=](auto how, i64 k) {
+      const vf x = how.load(p + k);
+      vf mean, square;
+      moments.update(how, k, decay(x, how.load(g + k)), mean, square);
+      const vf rate = alpha / (sqrt(peak<amsbound.value>(how, top, k, square, splat(1.0f))) + eps);
+      const vf capped = rate < high ? rate : high;
+      how.store(p + k, x - (rate > low ? capped : low) * mean);
+    });
+  });
+}
+
+static void lionStep(Context& cx, float* p, const float* g, float* m, const float* cells, i64 n) {
+  const vf lr = splat(cells[0]), b1 = splat(cells[3]), c1 = splat(cells[4]), b2 = splat(cells[5]),
+           c2 = splat(cells[6]), keep = splat(cells[7]);
+  const Decay decay{splat(cells[1]), splat(cells[2])};
+  sweep(cx, n, 1, [=](auto how, i64 k) {
+    const vf x = how.load(p + k);
+    const vf d = decay(x, how.load(g + k));
+    const vf old = how.load(m + k);
+    const vf u = b1 * old + c1 * d;
+    how.store(m + k, flush(b2 * old + c2 * d));
+    how.store(p + k, x * keep - lr * (u > 0.0f ? splat(1.0f) : u < 0.0f ? splat(-1.0f) : u));
+  });
+}
+
+static void swatsStep(Context& cx, float* p, const float* g, float* m, float* v, float* dots, const float* cells,
+                      i64 n) {
+  const vf lr = splat(cells[0]), eps = splat(cells[6]);
+  const Decay decay{splat(cells[1]), splat(cells[2])};
+  const Moments moments{m, v, splat(cells[3]), splat(cells[4]), splat(cells[5])};
+  double sums[2];
+  totals<2>(cx, n, 2, sums, [=](auto how, i64 k, vd* sum) {
+    const vf x = how.load(p + k);
+    const vf d = decay(x, how.load(g + k));
+    vf mean, square;
+    moments.update(how, k, d, mean, square);
+    const vf q = -quotient(lr * mean, sqrt(square) + eps);
+    how.store(p + k, x + q);
+    sum[0] += low(q) * low(q) + high(q) * high(q);
+    sum[1] += low(q) * low(d) + high(q) * high(d);
+  });
+  putSplit(dots, sums[0]);
+  putSplit(dots + 2, sums[1]);
+}
+
+}  // namespace rows
+}  // namespace THALWEG_NAMESPACE
+}  // namespace thalweg

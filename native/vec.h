@@ -1,0 +1,254 @@
+// The vector type of the unit's instruction set: loads, stores, masks and the few operations that compilers have no
+// operator for. A part of a vector goes through the same formulas, so the end of an array agrees with its middle to the bit.
+#pragma once
+#include <cstring>
+
+#include "context.h"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define INLINE_MEMBER inline __attribute__((always_inline))
+
+namespace thalweg {
+namespace THALWEG_NAMESPACE {
+
+#if defined(__AVX512F__)
+constexpr int W = 16;
+#elif defined(__AVX2__)
+constexpr int W = 8;
+#else
+constexpr int W = 4;
+#endif
+
+typedef float vf __attribute__((vector_size(4 * W)));
+typedef int32_t vi __attribute__((vector_size(4 * W)));
+typedef uint32_t vu __attribute__((vector_size(4 * W)));
+typedef double vd __attribute__((vector_size(4 * W)));
+typedef int64_t vl __attribute__((vector_size(4 * W)));
+
+INLINE vf bits(vi x) { return reinterpret_cast<vf>(x); }
+INLINE vi bits(vf x) { return reinterpret_cast<vi>(x); }
+
+INLINE vf splat(float x) { return x - vf{}; }
+INLINE vi splat(int32_t x) { return x - vi{}; }
+INLINE vu splat(uint32_t x) { return x - vu{}; }
+INLINE vd splat(double x) { return x - vd{}; }
+
+/** 0, 1, 2, … */
+INLINE vi lanes() {
+  vi v;
+  for (int k = 0; k < W; ++k) v[k] = k;
+  return v;
+}
+
+template <class V, class T>
+INLINE V loadAs(const T* p) {
+  V v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class V, class T>
+INLINE void storeAs(T* p, V v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+/** The first n lanes from memory, the others 0; reads nothing beyond. */
+INLINE vf loadPart(const float* p, int n) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+#elif defined(__AVX2__)
+  return _mm256_maskload_ps(p, reinterpret_cast<__m256i>(lanes() < n));
+#else
+  vf v = {};
+  for (int k = 0; k < W; ++k)
+    if (k < n) v[k] = p[k];
+  return v;
+#endif
+}
+
+/** Stores the first n lanes. */
+INLINE void storePart(float* p, vf v, int n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(p, reinterpret_cast<__m256i>(lanes() < n), v);
+#else
+  for (int k = 0; k < W; ++k)
+    if (k < n) p[k] = v[k];
+#endif
+}
+
+/** How the body of a loop reaches memory: whole vectors. */
+struct Whole {
+  static constexpr int count = W;
+  INLINE_MEMBER vf load(const float* p) const { return loadAs<vf>(p); }
+  /** As load, with `filler` in the lanes beyond the end. */
+  INLINE_MEMBER vf load(const float* p, vf) const { return loadAs<vf>(p); }
+  /** v, with 0 in the lanes beyond the end. */
+  INLINE_MEMBER vf keep(vf v) const { return v; }
+  INLINE_MEMBER void store(float* p, vf v) const { storeAs(p, v); }
+  INLINE_MEMBER void store(int32_t* p, vi v) const { storeAs(p, v); }
+};
+
+/** How the end of a loop reaches memory: the first `count` lanes. */
+struct Part {
+  int count;
+  INLINE_MEMBER vf load(const float* p) const { return loadPart(p, count); }
+  INLINE_MEMBER vf load(const float* p, vf filler) const {
+    return lanes() < count ? loadPart(p, count) : filler;
+  }
+  INLINE_MEMBER vf keep(vf v) const { return lanes() < count ? v : vf{}; }
+  INLINE_MEMBER void store(float* p, vf v) const { storePart(p, v, count); }
+  INLINE_MEMBER void store(int32_t* p, vi v) const { storePart(reinterpret_cast<float*>(p), bits(v), count); }
+};
+
+INLINE vf sqrt(vf x) {
+#if defined(__AVX512F__)
+  return _mm512_sqrt_ps(x);
+#elif defined(__AVX2__)
+  return _mm256_sqrt_ps(x);
+#elif defined(__SSE2__)
+  return _mm_sqrt_ps(x);
+#else
+  return vsqrtq_f32(x);
+#endif
+}
+
+/** a b + c in one rounding where the instruction set can, else in two. */
+INLINE vf fma(vf a, vf b, vf c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__FMA__)
+  return _mm256_fmadd_ps(a, b, c);
+#elif defined(__ARM_NEON)
+  return vfmaq_f32(c, a, b);
+#else
+  return a * b + c;
+#endif
+}
+INLINE vf fma(vf a, float b, vf c) { return fma(a, splat(b), c); }
+INLINE vf fma(vf a, vf b, float c) { return fma(a, b, splat(c)); }
+INLINE vd fma(vd a, vd b, vd c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_pd(a, b, c);
+#elif defined(__FMA__)
+  return _mm256_fmadd_pd(a, b, c);
+#elif defined(__ARM_NEON)
+  return vfmaq_f64(c, a, b);
+#else
+  return a * b + c;
+#endif
+}
+
+INLINE bool any(vi mask) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask(reinterpret_cast<__m512i>(mask), reinterpret_cast<__m512i>(mask)) != 0;
+#elif defined(__AVX2__)
+  return _mm256_movemask_ps(reinterpret_cast<__m256>(mask)) != 0;
+#elif defined(__SSE2__)
+  return _mm_movemask_ps(reinterpret_cast<__m128>(mask)) != 0;
+#else
+  return vmaxvq_u32(reinterpret_cast<uint32x4_t>(mask)) != 0;
+#endif
+}
+
+INLINE vf abs(vf x) { return bits(bits(x) & 0x7fffffff); }
+INLINE vf signOf(vf x) { return bits(bits(x) & splat(INT32_MIN)); }
+INLINE vf withSign(vf magnitude, vf sign) { return bits(bits(abs(magnitude)) | (bits(sign) & splat(INT32_MIN))); }
+
+/** To integers towards zero; undefined beyond their range. */
+INLINE vi truncate(vf x) { return __builtin_convertvector(x, vi); }
+INLINE vf toReal(vi x) { return __builtin_convertvector(x, vf); }
+
+#if defined(__AVX512F__)
+#define THALWEG_ROUND(name, mode) \
+  INLINE vf name(vf x) { return _mm512_roundscale_ps(x, mode | _MM_FROUND_NO_EXC); }
+#elif defined(__AVX2__)
+#define THALWEG_ROUND(name, mode) \
+  INLINE vf name(vf x) { return _mm256_round_ps(x, mode | _MM_FROUND_NO_EXC); }
+#endif
+
+#if defined(__AVX2__)
+THALWEG_ROUND(floor, _MM_FROUND_TO_NEG_INF)
+THALWEG_ROUND(ceil, _MM_FROUND_TO_POS_INF)
+THALWEG_ROUND(trunc, _MM_FROUND_TO_ZERO)
+THALWEG_ROUND(roundEven, _MM_FROUND_TO_NEAREST_INT)
+#elif defined(__ARM_NEON)
+INLINE vf floor(vf x) { return vrndmq_f32(x); }
+INLINE vf ceil(vf x) { return vrndpq_f32(x); }
+INLINE vf trunc(vf x) { return vrndq_f32(x); }
+INLINE vf roundEven(vf x) { return vrndnq_f32(x); }
+#else
+/** Reals from 2^23 on (and NaN) are whole already; below, they pass through integers. */
+INLINE vf trunc(vf x) { return abs(x) < 0x1p23f ? withSign(toReal(truncate(x)), x) : x; }
+INLINE vf floor(vf x) {
+  const vf t = trunc(x);
+  return t > x ? t - 1.0f : t;
+}
+INLINE vf ceil(vf x) {
+  const vf t = trunc(x);
+  return t < x ? withSign(t + 1.0f, x) : t;
+}
+INLINE vf roundEven(vf x) { return abs(x) < 0x1p23f ? withSign((abs(x) + 0x1p23f) - 0x1p23f, x) : x; }
+#endif
+
+/** The two halves in double. */
+INLINE vd low(vf x) {
+#if defined(__AVX512F__)
+  return _mm512_cvtps_pd(_mm512_castps512_ps256(x));
+#elif defined(__AVX2__)
+  return _mm256_cvtps_pd(_mm256_castps256_ps128(x));
+#elif defined(__SSE2__)
+  return _mm_cvtps_pd(x);
+#else
+  return vcvt_f64_f32(vget_low_f32(x));
+#endif
+}
+INLINE vd high(vf x) {
+#if defined(__AVX512F__)
+  return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1));
+#elif defined(__AVX2__)
+  return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+#elif defined(__SSE2__)
+  return _mm_cvtps_pd(_mm_movehl_ps(x, x));
+#else
+  return vcvt_high_f64_f32(x);
+#endif
+}
+/** Rounds two halves in double to reals. */
+INLINE vf narrow(vd lo, vd hi) {
+#if defined(__AVX512F__)
+  return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(lo)), _mm512_cvtpd_ps(hi), 1);
+#elif defined(__AVX2__)
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(lo)), _mm256_cvtpd_ps(hi), 1);
+#elif defined(__SSE2__)
+  return _mm_movelh_ps(_mm_cvtpd_ps(lo), _mm_cvtpd_ps(hi));
+#else
+  return vcvt_high_f32_f64(vcvt_f32_f64(lo), hi);
+#endif
+}
+
+/** Folds the lanes by halves: always the same tree. */
+template <class V, class F>
+INLINE auto across(V v, F f) -> decltype(f(v[0], v[0])) {
+  constexpr int n = sizeof(V) / sizeof(v[0]);
+  decltype(f(v[0], v[0])) t[n];
+  for (int k = 0; k < n; ++k) t[k] = v[k];
+  for (int half = n / 2; half > 0; half /= 2)
+    for (int k = 0; k < half; ++k) t[k] = f(t[k], t[k + half]);
+  return t[0];
+}
+INLINE double total(vd v) {
+  return across(v, [](double a, double b) { return a + b; });
+}
+INLINE float total(vf v) {
+  return across(v, [](float a, float b) { return a + b; });
+}
+
+}  // namespace THALWEG_NAMESPACE
+}  // namespace thalweg

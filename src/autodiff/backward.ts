@@ -1,0 +1,197 @@
+// Reverse mode: walks the recorded graph from outputs to leaves in descending node id, which is a reverse topological
+// order. Broadcasting is undone here, once, so gradient rules need not mention it.
+import { currentScope, openScope } from '../memory/arena.js';
+import { launch } from '../kernels/launch.js';
+import { add, reshape, sum } from '../ops/index.js';
+import { checkOptions, describe, shapeError, showShape, typeError } from '../tensor/errors.js';
+import { versionOf, withRecording } from '../tensor/op.js';
+import { sameShape, type Shape } from '../tensor/shape.js';
+import {
+  asTensor,
+  Tensor,
+  wrap,
+  type BackwardOptions,
+  type Node,
+  type TensorLike,
+} from '../tensor/tensor.js';
+
+/** Gradients are kept by node for computed tensors and by tensor for leaves. */
+type Key = Node | Tensor;
+const keyOf = (t: Tensor): Key => t.node ?? t;
+
+/** Sums g over the dimensions along which a tensor of `shape` was broadcast. */
+export function sumTo(g: Tensor, shape: Shape): Tensor {
+  if (sameShape(g.shape, shape)) return g;
+  const lead = g.ndim - shape.length;
+  const dims = g.shape.flatMap((d, k) => (k < lead || (shape[k - lead] === 1 && d !== 1) ? [k] : []));
+  return reshape(sum(g, dims), shape);
+}
+
+export interface Sweep {
+  createGraph: boolean;
+  retainGraph: boolean;
+  /** Only gradients of these are wanted; all leaves when undefined. */
+  wanted?: readonly Tensor[];
+}
+
+/** Nodes from which a wanted tensor can be reached, in descending id. */
+function plan(outputs: readonly Tensor[], wanted: ReadonlySet<Key> | null): Node[] {
+  const useful = new Map<Node, boolean>();
+  const order: Node[] = [];
+  const stack = outputs.flatMap((t) => (t.node ? [t.node] : []));
+  while (stack.length > 0) {
+    const node = stack[stack.length - 1]!;
+    if (useful.has(node)) {
+      stack.pop();
+      continue;
+    }
+    checkAlive(node);
+    const open = node.inputs.flatMap((x) => (x.node && !useful.has(x.node) ? [x.node] : []));
+    if (open.length > 0) {
+      stack.push(...open);
+      continue;
+    }
+    stack.pop();
+    const leads = (x: Tensor): boolean =>
+      x.requiresGrad && (!wanted || wanted.has(keyOf(x)) || (x.node !== null && useful.get(x.node) === true));
+    const is = node.inputs.some(leads);
+    useful.set(node, is);
+    if (is) order.push(node);
+  }
+  return order.sort((a, b) => b.id - a.id);
+}
+
+const FREED: readonly Tensor[] = Object.freeze([]);
+
+function checkAlive(node: Node): void {
+  if (node.inputs === FREED)
+    throw new Error(
+      `backward: the graph of ${node.row.name} was freed by an earlier backward pass; pass retainGraph: true to that one`,
+    );
+}
+
+/** Runs the sweep and returns the gradient of every key that was reached. */
+export function sweep(
+  outputs: readonly Tensor[],
+  seeds: readonly Tensor[],
+  options: Sweep,
+): Map<Key, Tensor> {
+  const wanted = options.wanted ? new Set(options.wanted.map(keyOf)) : null;
+  const order = plan(outputs, wanted);
+  const grads = new Map<Key, Tensor>();
+  withRecording(options.createGraph, () => {
+    outputs.forEach((t, k) => deposit(grads, t, seeds[k]!));
+    for (const node of order) {
+      const g = grads.get(node);
+      if (!g) continue;
+      if (!wanted?.has(node)) grads.delete(node);
+      pull(node, g, grads, wanted, options.createGraph);
+    }
+  });
+  if (!options.retainGraph) for (const node of order) node.inputs = FREED;
+  return grads;
+}
+
+/** Adds to the gradient of `x`. */
+function deposit(grads: Map<Key, Tensor>, x: Tensor, g: Tensor): void {
+  const key = keyOf(x);
+  const old = grads.get(key);
+  grads.set(key, old ? add(old, g) : g);
+}
+
+/** Sends the gradient of a node's output to its inputs. */
+function pull(
+  node: Node,
+  g: Tensor,
+  grads: Map<Key, Tensor>,
+  wanted: ReadonlySet<Key> | null,
+  createGraph: boolean,
+): void {
+  const { row, inputs, attrs, output } = node;
+  if (versionOf(inputs) !== node.version)
+    throw new Error(
+      `backward: an input of ${row.name}, shape ${showShape(inputs[0]?.shape ?? [])}, was changed in place after the forward pass (by an optimizer step?); run the forward pass again`,
+    );
+  const rule = !createGraph && row.vjpFused ? row.vjpFused : row.vjp;
+  const parts = rule(g, output, inputs, attrs);
+  inputs.forEach((x, k) => {
+    const part = parts[k];
+    if (!part || !x.requiresGrad) return;
+    if (wanted && x.node === null && !wanted.has(x)) return;
+    deposit(grads, x, sumTo(typeof part === 'function' ? part() : part, x.shape));
+  });
+}
+
+/** The gradient that a sweep starts from: ones for a scalar, else what the caller gives. */
+export function seedOf(where: string, output: Tensor, given: TensorLike | undefined): Tensor {
+  if (given === undefined) {
+    if (output.size !== 1)
+      throw shapeError(
+        where,
+        `only a scalar needs no gradient, got shape ${showShape(output.shape)}`,
+        'pass one, or reduce with sum() or mean()',
+      );
+    return wrap(Float32Array.of(1), output.shape);
+  }
+  const seed = asTensor(where, given);
+  if (!sameShape(seed.shape, output.shape))
+    throw shapeError(
+      where,
+      `gradient ${showShape(seed.shape)} does not fit output ${showShape(output.shape)}`,
+    );
+  return seed;
+}
+
+/** Adds `g` to the gradient of a leaf, outside the step's memory. */
+function accumulate(leaf: Tensor, g: Tensor): void {
+  const slot = leaf.gradSlot;
+  if (!slot) {
+    const total = leaf.grad ? add(leaf.grad, g) : g;
+    leaf.adoptGrad(wrap(total.storage.values().slice(), leaf.shape));
+    return;
+  }
+  if (leaf.grad) launch('accumulate', slot.address(), g.storage.address(), leaf.size);
+  else {
+    launch('copy', slot.address(), g.storage.address(), 1, 1, 1, leaf.size, 0, 0, 0, 1, 0, 0, 0, 1);
+    leaf.adoptGrad(new Tensor(slot, leaf.shape));
+  }
+  slot.touch();
+}
+
+/** Runs `fn` in the current scope or in one of its own, which it ends. */
+export function inStepScope<T>(fn: () => T): T {
+  if (currentScope()) return fn();
+  const scope = openScope();
+  try {
+    return fn();
+  } finally {
+    scope.end();
+  }
+}
+
+function backward(this: Tensor, options: BackwardOptions = {}): void {
+  checkOptions('backward', options, ['gradient', 'retainGraph', 'createGraph']);
+  const { createGraph = false, retainGraph = createGraph } = options;
+  if (!this.requiresGrad)
+    throw typeError('backward', 'this tensor does not depend on any tensor with requiresGrad');
+  const run = (): void => {
+    const grads = sweep([this], [seedOf('backward', this, options.gradient)], { createGraph, retainGraph });
+    for (const [key, g] of grads) {
+      if (!(key instanceof Tensor) || !key.requiresGrad) continue;
+      if (createGraph) key.adoptGrad(key.grad ? add(key.grad, g) : g);
+      else if (key.size > 0) accumulate(key, g);
+      else key.adoptGrad(g);
+    }
+  };
+  // A gradient with a graph must outlive this call, so it may not be born in a scope of ours.
+  if (createGraph) run();
+  else inStepScope(run);
+}
+
+Object.defineProperty(Tensor.prototype, 'backward', { value: backward, writable: true, configurable: true });
+
+/** A tensor that a function wants as an argument, or a sentence about what it got. */
+export function checkTensor(where: string, value: unknown): Tensor {
+  if (value instanceof Tensor) return value;
+  throw typeError(where, `expected a Tensor, got ${describe(value)}`);
+}

@@ -1,0 +1,288 @@
+// Normalisation. batchNorm has kernels of its own; the others are composed.
+import { launch } from '../kernels/launch.js';
+import { Storage } from '../memory/storage.js';
+import { checkOptions, shapeError, showShape } from '../tensor/errors.js';
+import { apply, define, type Op, type OpRow } from '../tensor/op.js';
+import { sizeOf, type Shape } from '../tensor/shape.js';
+import { asTensor, blank, inSomeScope, Tensor, type TensorLike } from '../tensor/tensor.js';
+import { reshape } from './move.js';
+import { add, mul, rsqrt, square, sub } from './pointwise.js';
+import { mean, sum } from './reduce.js';
+
+interface BatchAttrs {
+  eps: number;
+  mean?: Storage;
+  variance?: Storage;
+}
+
+/** [n, c, positions] of [n, c, …]. */
+const layout = (shape: Shape): [number, number, number] => [shape[0]!, shape[1]!, sizeOf(shape.slice(2))];
+
+/** Normalises over batch and positions with the batch's own statistics; inputs x, weight, bias. */
+const batchRow: OpRow<BatchAttrs> = {
+  name: 'batchNorm',
+  shape: ([x]) => x!,
+  forward: (y, [x, w, b], a) => {
+    const [n, c, l] = layout(x!.shape);
+    a.mean = Storage.inScope(c);
+    a.variance = Storage.inScope(c);
+    launch(
+      'batchNorm',
+      y.storage.address(),
+      a.mean.address(),
+      a.variance.address(),
+      x!.storage.address(),
+      w!.storage.address(),
+      b!.storage.address(),
+      n,
+      c,
+      l,
+      a.eps,
+    );
+    return [a.mean, a.variance];
+  },
+  // h = (x - μ) / √(σ² + eps): db = Σ g, dw = Σ g h, dx = w/√(σ² + eps) (g - mean g - h mean(g h))
+  vjp: (g, _y, [x, w], { eps }) => {
+    const shape = layout(x!.shape);
+    const [flat, grad] = [reshape(x!, shape), reshape(g, shape)];
+    const over = { dims: [0, 2], keep: { keepdim: true } };
+    const centred = sub(flat, mean(flat, over.dims, over.keep));
+    const inverse = rsqrt(add(mean(square(centred), over.dims, over.keep), eps));
+    const h = mul(centred, inverse);
+    const scale = mul(reshape(w!, [1, shape[1], 1]), inverse);
+    const rest = sub(
+      sub(grad, mean(grad, over.dims, over.keep)),
+      mul(h, mean(mul(grad, h), over.dims, over.keep)),
+    );
+    return [reshape(mul(scale, rest), x!.shape), sum(mul(grad, h), over.dims), sum(grad, over.dims)];
+  },
+  vjpFused: (g, _y, [x, w], a) => {
+    const [n, c, l] = layout(x!.shape);
+    const [gx, gw, gb] = [blank(x!.shape), blank([c]), blank([c])];
+    launch(
+      'batchNormGrad',
+      gx.storage.address(),
+      gw.storage.address(),
+      gb.storage.address(),
+      g.storage.address(),
+      x!.storage.address(),
+      a.mean!.address(),
+      a.variance!.address(),
+      w!.storage.address(),
+      n,
+      c,
+      l,
+      a.eps,
+    );
+    return [gx, gw, gb];
+  },
+};
+
+export interface BatchNormOptions {
+  /** Statistics that evaluation uses and training updates, [c] each. */
+  runningMean?: Tensor | null;
+  runningVar?: Tensor | null;
+  weight?: TensorLike | null;
+  bias?: TensorLike | null;
+  /** Use the batch's statistics, and move the running ones towards them. */
+  training?: boolean;
+  /** Share of the new statistics in the running ones. */
+  momentum?: number;
+  eps?: number;
+}
+
+const perChannel = (
+  where: string,
+  value: TensorLike | null | undefined,
+  otherwise: number,
+  c: number,
+): Tensor => {
+  const t = asTensor(where, value ?? Array<number>(c).fill(otherwise));
+  if (t.ndim !== 1 || t.size !== c)
+    throw shapeError(where, `expected ${c} channels, got shape ${showShape(t.shape)}`);
+  return t;
+};
+
+/** Batch normalisation of x [n, c, …] (Ioffe and Szegedy, 2015): (x - mean) / √(var + eps) · weight + bias by channel. */
+export const batchNorm: Op<(x: TensorLike, options?: BatchNormOptions) => Tensor> = define(
+  (x: TensorLike, options: BatchNormOptions = {}): Tensor => {
+    checkOptions('batchNorm', options, [
+      'runningMean',
+      'runningVar',
+      'weight',
+      'bias',
+      'training',
+      'momentum',
+      'eps',
+    ]);
+    const { runningMean, runningVar, training = false, momentum = 0.1, eps = 1e-5 } = options;
+    const t = asTensor('batchNorm', x);
+    if (t.ndim < 2) throw shapeError('batchNorm', `needs [n, c, …], got shape ${showShape(t.shape)}`);
+    const [n, c, l] = layout(t.shape);
+    const weight = perChannel('batchNorm', options.weight, 1, c);
+    const bias = perChannel('batchNorm', options.bias, 0, c);
+    if (!training) {
+      if (!runningMean || !runningVar)
+        throw shapeError(
+          'batchNorm',
+          'evaluation needs runningMean and runningVar',
+          'or pass training: true',
+        );
+      return affine(
+        t,
+        perChannel('batchNorm', runningMean, 0, c),
+        perChannel('batchNorm', runningVar, 1, c),
+        weight,
+        bias,
+        eps,
+      );
+    }
+    if (n * l <= 1)
+      throw shapeError(
+        'batchNorm',
+        `training needs more than one value per channel, got shape ${showShape(t.shape)}`,
+      );
+    const attrs: BatchAttrs = { eps };
+    const y = apply(batchRow, [t, weight, bias], attrs);
+    if (runningMean) follow(runningMean, attrs.mean!, momentum, 1);
+    if (runningVar) follow(runningVar, attrs.variance!, momentum, (n * l) / (n * l - 1));
+    return y;
+  },
+  {
+    samples: () => [
+      {
+        shapes: [[4, 3], [3], [3]],
+        call: (x, w, b) => batchNorm(x!, { weight: w!, bias: b!, training: true }),
+      },
+      {
+        shapes: [[2, 2, 3, 2], [2], [2]],
+        call: (x, w, b) => batchNorm(x!, { weight: w!, bias: b!, training: true, eps: 0.1 }),
+      },
+    ],
+    errors: () => [
+      [
+        () => batchNorm([[1, 2]], { training: true }),
+        /batchNorm: training needs more than one value per channel/,
+      ],
+      [() => batchNorm([[1, 2]]), /batchNorm: evaluation needs runningMean and runningVar/],
+      [
+        () => batchNorm([[1, 2]], { weight: [1, 2, 3], training: true }),
+        /batchNorm: expected 2 channels, got shape \[3\]/,
+      ],
+    ],
+  },
+  batchRow,
+);
+
+/** (x - mean) / √(var + eps) · w + b as one scale and one shift a channel. */
+function affine(x: Tensor, mu: Tensor, variance: Tensor, w: Tensor, b: Tensor, eps: number): Tensor {
+  const scale = mul(w, rsqrt(add(variance, eps)));
+  const shift = sub(b, mul(mu, scale));
+  const column = [mu.size, ...x.shape.slice(2).map(() => 1)];
+  return add(mul(x, reshape(scale, column)), reshape(shift, column));
+}
+
+/** running += momentum (scale · batch - running), in place. */
+function follow(running: Tensor, batch: Storage, momentum: number, scale: number): void {
+  inSomeScope(
+    () => {
+      if (running.storage.offset < 0) running.storage.settle();
+      launch('blend', running.storage.address(), batch.address(), momentum, scale, running.size);
+      running.storage.touch();
+    },
+    () => [],
+  );
+}
+
+export interface NormOptions {
+  weight?: TensorLike | null;
+  bias?: TensorLike | null;
+  eps?: number;
+}
+
+/** (x - mean) / √(var + eps) over `dims`. */
+function standardise(x: Tensor, dims: number[], eps: number): Tensor {
+  const centred = sub(x, mean(x, dims, { keepdim: true }));
+  return mul(centred, rsqrt(add(mean(square(centred), dims, { keepdim: true }), eps)));
+}
+
+function scaled(
+  x: Tensor,
+  weight: TensorLike | null | undefined,
+  bias: TensorLike | null | undefined,
+  column: number[] | null,
+): Tensor {
+  const put = (v: TensorLike): TensorLike => (column ? reshape(v, column) : v);
+  const y = weight === null || weight === undefined ? x : mul(x, put(weight));
+  return bias === null || bias === undefined ? y : add(y, put(bias));
+}
+
+const lastDims = (where: string, t: Tensor, shape: Shape): number[] => {
+  const lead = t.ndim - shape.length;
+  if (lead < 0 || shape.some((d, k) => d !== t.shape[lead + k]))
+    throw shapeError(where, `the last dimensions of ${showShape(t.shape)} are not ${showShape(shape)}`);
+  return shape.map((_, k) => lead + k);
+};
+
+/** Layer normalisation over the last dimensions, which `shape` names (Ba et al., 2016). */
+export const layerNorm: Op<(x: TensorLike, shape: Shape, options?: NormOptions) => Tensor> = define(
+  (x: TensorLike, shape: Shape, options: NormOptions = {}): Tensor => {
+    checkOptions('layerNorm', options, ['weight', 'bias', 'eps']);
+    const t = asTensor('layerNorm', x);
+    const y = standardise(t, lastDims('layerNorm', t, shape), options.eps ?? 1e-5);
+    return scaled(y, options.weight, options.bias, null);
+  },
+  {
+    samples: () => [
+      { shapes: [[2, 4], [4], [4]], call: (x, w, b) => layerNorm(x!, [4], { weight: w!, bias: b! }) },
+    ],
+    errors: () => [
+      [() => layerNorm([[1, 2]], [3]), /layerNorm: the last dimensions of \[1, 2\] are not \[3\]/],
+    ],
+  },
+);
+
+/** x / √(mean x² + eps) · weight over the last dimensions (Zhang and Sennrich, 2019). */
+export const rmsNorm: Op<(x: TensorLike, shape: Shape, options?: Omit<NormOptions, 'bias'>) => Tensor> =
+  define(
+    (x: TensorLike, shape: Shape, options: Omit<NormOptions, 'bias'> = {}): Tensor => {
+      checkOptions('rmsNorm', options, ['weight', 'eps']);
+      const t = asTensor('rmsNorm', x);
+      const power = mean(square(t), lastDims('rmsNorm', t, shape), { keepdim: true });
+      return scaled(mul(t, rsqrt(add(power, options.eps ?? 2 ** -23))), options.weight, null, null);
+    },
+    { samples: () => [{ shapes: [[2, 4], [4]], call: (x, w) => rmsNorm(x!, [4], { weight: w! }) }] },
+  );
+
+/** Normalisation of each sample over groups of channels and all positions (Wu and He, 2018). */
+export const groupNorm: Op<(x: TensorLike, groups: number, options?: NormOptions) => Tensor> = define(
+  (x: TensorLike, groups: number, options: NormOptions = {}): Tensor => {
+    checkOptions('groupNorm', options, ['weight', 'bias', 'eps']);
+    const t = asTensor('groupNorm', x);
+    if (t.ndim < 2 || !(Number.isInteger(groups) && groups > 0) || t.shape[1]! % groups !== 0)
+      throw shapeError(
+        'groupNorm',
+        `${groups} groups do not divide the channels of shape ${showShape(t.shape)}`,
+      );
+    const split = reshape(t, [t.shape[0]!, groups, t.size / (t.shape[0]! * groups)]);
+    const y = reshape(standardise(split, [2], options.eps ?? 1e-5), t.shape);
+    return scaled(y, options.weight, options.bias, [t.shape[1]!, ...t.shape.slice(2).map(() => 1)]);
+  },
+  {
+    samples: () => [
+      { shapes: [[2, 4, 3], [4], [4]], call: (x, w, b) => groupNorm(x!, 2, { weight: w!, bias: b! }) },
+    ],
+    errors: () => [
+      [() => groupNorm([[1, 2, 3]], 2), /groupNorm: 2 groups do not divide the channels of shape \[1, 3\]/],
+    ],
+  },
+);
+
+/** {@link groupNorm} with a group a channel. */
+export const instanceNorm: Op<(x: TensorLike, options?: NormOptions) => Tensor> = define(
+  (x: TensorLike, options: NormOptions = {}): Tensor => {
+    const t = asTensor('instanceNorm', x);
+    return groupNorm(t, t.shape[1] ?? 0, options);
+  },
+  { samples: () => [{ shapes: [[2, 2, 4]] }] },
+);

@@ -1,0 +1,97 @@
+// What an op row is, and how one is applied. A row is the only place where an op's facts stand: shape rule, forward,
+// gradient rules, samples and error cases. Gradient rules are written in ops, so they can be differentiated again.
+import { Storage } from '../memory/storage.js';
+import type { Shape } from './shape.js';
+import { blank, inSomeScope, Tensor, type Node } from './tensor.js';
+
+/** A gradient for one input: a tensor, a thunk that is run only if that input needs it, or null for "none". */
+export type InputGrad = Tensor | (() => Tensor) | null;
+type Rule<A> = (g: Tensor, y: Tensor, xs: readonly Tensor[], attrs: A) => InputGrad[];
+
+/** One way of calling an op in the tests: tensors of these shapes, drawn from `domain`, go to `call` (the op itself by default). */
+export interface Sample {
+  shapes: readonly Shape[];
+  domain?: readonly [number, number];
+  call?: (...xs: Tensor[]) => Tensor;
+}
+
+/** What tests need of every op, primitive or composed of others. */
+export interface OpFacts {
+  samples: () => Sample[];
+  /** Calls that must throw, with what the message must say. */
+  errors?: () => [call: () => unknown, message: RegExp][];
+  /** 1 with the reason, where the second derivative cannot be checked; 0 for ops without derivative. */
+  order?: readonly [0 | 1, string];
+}
+
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- rows of all attribute types stand in one table
+export interface OpRow<A = any> {
+  readonly name: string;
+  /** The output's shape. @throws ShapeError */
+  shape(xs: readonly Shape[], attrs: A): Shape;
+  /** Launches kernels that write y. May store in `attrs` what the gradient rule needs; returns such storages. */
+  forward(y: Tensor, xs: readonly Tensor[], attrs: A): readonly Storage[] | void;
+  /** The gradient rule, in ops. Broadcasting is undone by the engine, so no rule mentions it. */
+  readonly vjp: Rule<A>;
+  /** A faster rule for first order only. */
+  readonly vjpFused?: Rule<A>;
+  /** The output shares the memory of input 0 and `forward` is not run. */
+  readonly alias?: boolean;
+}
+
+let recording = true;
+let nextId = 0;
+
+/** Whether ops on tensors with `requiresGrad` are recorded now. */
+export const isRecording = (): boolean => recording;
+
+/** Runs `fn` with recording switched on or off. */
+export function withRecording<T>(on: boolean, fn: () => T): T {
+  const saved = recording;
+  recording = on;
+  try {
+    return fn();
+  } finally {
+    recording = saved;
+  }
+}
+
+/** Sum of the versions of the tensors' storages: grows when any of them changes in place. */
+export const versionOf = (xs: readonly Tensor[]): number => xs.reduce((sum, x) => sum + x.storage.version, 0);
+
+/** Runs a row on tensors and records it if a gradient may be asked for. */
+export function apply<A>(row: OpRow<A>, xs: readonly Tensor[], attrs: A): Tensor {
+  const shape = row.shape(
+    xs.map((x) => x.shape),
+    attrs,
+  );
+  const y = row.alias ? new Tensor(xs[0]!.storage, shape) : compute(row, shape, xs, attrs);
+  if (recording && xs.some((x) => x.requiresGrad)) record(row, xs, attrs, y);
+  return y;
+}
+
+function compute<A>(row: OpRow<A>, shape: Shape, xs: readonly Tensor[], attrs: A): Tensor {
+  let extra: readonly Storage[] | void;
+  return inSomeScope(
+    () => {
+      const y = blank(shape);
+      if (y.size > 0) extra = row.forward(y, xs, attrs);
+      return y;
+    },
+    (y) => [y.storage, ...(extra ?? [])],
+  );
+}
+
+function record<A>(row: OpRow<A>, xs: readonly Tensor[], attrs: A, y: Tensor): void {
+  const node: Node = { row, inputs: xs, attrs, id: nextId++, output: y, version: versionOf(xs) };
+  y.requiresGrad = true;
+  y.node = node;
+}
+
+export type Op<F> = F & { readonly facts: OpFacts; readonly row?: OpRow };
+
+/** Makes a function an op: the function carries its facts, so that the exports of ops/ are the table. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- any function that returns tensors
+export function define<F extends (...args: any[]) => unknown>(fn: F, facts: OpFacts, row?: OpRow): Op<F> {
+  return Object.assign(fn, row ? { facts, row } : { facts });
+}
