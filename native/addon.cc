@@ -1,5 +1,6 @@
-// The border to JavaScript. Every range is checked here, before a kernel touches memory; kernels trust their arguments.
-// State belongs to one environment (a worker thread has its own); only the thread pool is shared by the process.
+// The border to JavaScript. Every range is checked here, before a kernel touches memory; kernels trust their
+// arguments. State belongs to one environment (a worker thread has its own); only the thread pool is shared
+// by the process.
 #define NAPI_VERSION 8
 #include <node_api.h>
 
@@ -42,8 +43,8 @@ Choices supported() {
   Choices c{{}, 0};
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl"))
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
     c.sets[c.count++] = &avx512::kernels;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) c.sets[c.count++] = &avx2::kernels;
   c.sets[c.count++] = &sse2::kernels;
@@ -139,9 +140,11 @@ napi_value call(napi_env env, napi_callback_info info) {
     const Count extent = extentAt(row, e, k, p++);
     const double offset = mail[k];
     const size_t bytes = instance->bytes;
-    if (!(offset >= 0 && offset <= static_cast<double>(bytes))) return throwRange(env, row, k, "reaches outside the heap");
+    if (!(offset >= 0 && offset <= static_cast<double>(bytes)))
+      return throwRange(env, row, k, "reaches outside the heap");
     const size_t at = static_cast<size_t>(offset);
-    if (static_cast<double>(at) != offset || at % 4 != 0) return throwRange(env, row, k, "is not a whole element's place");
+    if (static_cast<double>(at) != offset || at % 4 != 0)
+      return throwRange(env, row, k, "is not a whole element's place");
     if (at == 0 && (row.optional >> k & 1)) {
       args[k].pointer = nullptr;
       continue;
@@ -162,12 +165,14 @@ bool readArray(napi_env env, const Row& row, int k, napi_value value, Count exte
     return true;
   }
   const char letter = row.sig[k];
-  const napi_typedarray_type want =
-      letter == 'p' || letter == 'j' ? napi_int32_array : letter == 'r' ? napi_uint32_array : napi_float32_array;
+  const napi_typedarray_type want = letter == 'p' || letter == 'j' ? napi_int32_array
+                                    : letter == 'r'                ? napi_uint32_array
+                                                                   : napi_float32_array;
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
-  if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok || type != want) {
+  if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      type != want) {
     char text[160];
     std::snprintf(text, sizeof text, "native: %s: argument %d is not a %s", row.name, k,
                   want == napi_int32_array    ? "Int32Array"
@@ -193,7 +198,8 @@ napi_value callArrays(napi_env env, napi_callback_info info) {
   int32_t index;
   if (argc < 1 || !rowOf(env, values[0], index)) return nullptr;
   const Row& row = rows[index];
-  if (std::strlen(row.sig) + 1 != argc) return throwRange(env, row, static_cast<int>(argc), "is missing or too many");
+  if (std::strlen(row.sig) + 1 != argc)
+    return throwRange(env, row, static_cast<int>(argc), "is missing or too many");
 
   Arg args[MOST_ARGUMENTS];
   Count numbers[MOST_ARGUMENTS], e[MOST_POINTERS];
@@ -201,13 +207,15 @@ napi_value callArrays(napi_env env, napi_callback_info info) {
   for (int k = 0; row.sig[k]; ++k) {
     if (isPointer(row.sig[k])) continue;
     double number;
-    if (napi_get_value_double(env, values[k + 1], &number) != napi_ok || !readNumber(row.sig[k], number, args[k], numbers[n++]))
+    if (napi_get_value_double(env, values[k + 1], &number) != napi_ok ||
+        !readNumber(row.sig[k], number, args[k], numbers[n++]))
       return throwRange(env, row, k, "is not a size");
   }
   row.extents(numbers, e);
   int p = 0;
   for (int k = 0; row.sig[k]; ++k)
-    if (isPointer(row.sig[k]) && !readArray(env, row, k, values[k + 1], extentAt(row, e, k, p++), args[k])) return nullptr;
+    if (isPointer(row.sig[k]) && !readArray(env, row, k, values[k + 1], extentAt(row, e, k, p++), args[k]))
+      return nullptr;
   return run(env, static_cast<Instance*>(data), index, args);
 }
 
@@ -223,8 +231,8 @@ napi_value attach(napi_env env, napi_callback_info info) {
   double offset = -1;
   if (argc < 2 ||
       napi_get_typedarray_info(env, values[0], &type, &length, &memory, nullptr, nullptr) != napi_ok ||
-      type != napi_uint8_array || !memory || napi_get_value_double(env, values[1], &offset) != napi_ok || offset < 0 ||
-      std::fmod(offset, 8) != 0 || offset + MAILBOX_SLOTS * 8 > static_cast<double>(length)) {
+      type != napi_uint8_array || !memory || napi_get_value_double(env, values[1], &offset) != napi_ok ||
+      offset < 0 || std::fmod(offset, 8) != 0 || offset + MAILBOX_SLOTS * 8 > static_cast<double>(length)) {
     napi_throw_range_error(env, nullptr, "native: attach needs the heap and a mailbox inside it");
     return nullptr;
   }
@@ -318,9 +326,9 @@ napi_value init(napi_env env, napi_value exports) {
   const struct {
     const char* name;
     napi_callback function;
-  } functions[] = {{"attach", attach}, {"kernels", kernelList}, {"call", call},       {"callArrays", callArrays},
-                   {"isas", isas},     {"isa", isa},            {"setIsa", setIsa},   {"threads", threads},
-                   {"setThreads", setThreads}};
+  } functions[] = {{"attach", attach},         {"kernels", kernelList}, {"call", call},
+                   {"callArrays", callArrays}, {"isas", isas},          {"isa", isa},
+                   {"setIsa", setIsa},         {"threads", threads},    {"setThreads", setThreads}};
   for (const auto& f : functions) {
     napi_value function;
     napi_create_function(env, f.name, NAPI_AUTO_LENGTH, f.function, instance, &function);

@@ -1,4 +1,5 @@
-// Kernels of two operands that are read with strides: dense, broadcast (0) or any other. One formula serves all.
+// Kernels of two operands that are read with strides: dense, broadcast (0) or any other. One formula serves
+// all.
 #pragma once
 #include "pointwise.h"
 
@@ -71,11 +72,11 @@ static void binary(Context& cx, float* out, const float* a, const float* b, Box 
 namespace rows {
 
 /** A row (out, a, b, n0, n1, n2, a0, a1, a2, b0, b1, b2) of z = value. */
-#define BINARY(name, weight, value)                                                                    \
-  static void name(Context& cx, float* out, const float* a, const float* b, i64 n0, i64 n1, i64 n2,    \
-                   i64 a0, i64 a1, i64 a2, i64 b0, i64 b1, i64 b2) {                                   \
-    binary(cx, out, a, b, Box{{n0, n1, n2}, {a0, a1, a2}, {b0, b1, b2}}, weight,                       \
-           [](vf x, vf y) { return value; });                                                          \
+#define BINARY(name, weight, value)                                                                         \
+  static void name(Context& cx, float* out, const float* a, const float* b, i64 n0, i64 n1, i64 n2, i64 a0, \
+                   i64 a1, i64 a2, i64 b0, i64 b1, i64 b2) {                                                \
+    binary(cx, out, a, b, Box{{n0, n1, n2}, {a0, a1, a2}, {b0, b1, b2}}, weight,                            \
+           [](vf x, vf y) { return value; });                                                               \
   }
 
 BINARY(add, 1, x + y)

@@ -1,5 +1,6 @@
-// What a kernel gets: its arguments, the threads it may use and scratch memory. Plain data and declarations only: this
-// header is read by units of every instruction set, so it must not define a function that the linker could share.
+// What a kernel gets: its arguments, the threads it may use and scratch memory. Plain data and declarations
+// only: this header is read by units of every instruction set, so it must not define a function that the
+// linker could share.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -8,7 +9,8 @@ namespace thalweg {
 
 using i64 = int64_t;
 
-/** One checked argument: a pointer (null when absent), an integer or a number, by the letter of the signature. */
+/** One checked argument: a pointer (null when absent), an integer or a number, by the letter of the
+ * signature. */
 union Arg {
   void* pointer;
   i64 integer;
@@ -31,7 +33,8 @@ struct Context {
 void* reserve(Context& context, size_t bytes);
 void release(Context& context);
 
-/** Runs `work(data, task, worker)` for every task below `tasks`; `worker` is below `threads` and used by one task at a time. */
+/** Runs `work(data, task, worker)` for every task below `tasks`; `worker` is below `threads` and used by one
+ * task at a time. */
 using Work = void (*)(void* data, i64 task, int worker);
 void runTasks(int threads, i64 tasks, Work work, void* data);
 

@@ -1,5 +1,6 @@
-// Elements behind each pointer of a row, from the numbers among its arguments; as `extents` in the kernel table. Counts
-// saturate far above any memory, so a product that overflows is refused like any other range that is too long.
+// Elements behind each pointer of a row, from the numbers among its arguments; as `extents` in the kernel
+// table. Counts saturate far above any memory, so a product that overflows is refused like any other range
+// that is too long.
 #pragma once
 #include <cstdint>
 
@@ -19,7 +20,8 @@ inline Count operator*(Count a, Count b) {
 }
 inline bool operator==(Count a, Count b) { return a.value == b.value; }
 
-/** `n`: the integers and numbers among the arguments, in order (numbers count as 0). `e`: one entry a pointer. */
+/** `n`: the integers and numbers among the arguments, in order (numbers count as 0). `e`: one entry a
+ * pointer. */
 using Extents = void (*)(const Count* n, Count* e);
 constexpr int MOST_POINTERS = 8;
 

@@ -1,5 +1,5 @@
-// The kernels of one instruction set; CMakeLists.txt compiles this file once for each, with its flags and its namespace.
-// The compiler refuses a kernel whose C++ parameters are not what its signature says.
+// The kernels of one instruction set; CMakeLists.txt compiles this file once for each, with its flags and its
+// namespace. The compiler refuses a kernel whose C++ parameters are not what its signature says.
 #include "kernels.h"
 
 #include "binary.h"
@@ -79,7 +79,7 @@ constexpr auto placesOf(void (*)(Context&, P...)) {
   return typename UpTo<sizeof...(P)>::type{};
 }
 
-#define KERNEL(name, sig, extents, optional)                                              \
+#define KERNEL(name, sig, extents, optional)                                               \
   static_assert(matches(&rows::name, sig), #name ": C++ parameters and signature differ"); \
   void call_##name(Context& cx, const Arg* args) { spread(&rows::name, cx, args, placesOf(&rows::name)); }
 #include "kernels.inc"
@@ -92,7 +92,6 @@ const Kernel table[] = {
 };
 
 }  // namespace
-
 
 const KernelSet kernels = {THALWEG_ISA_NAME, table};
 

@@ -1,5 +1,5 @@
-// Loops over arrays: whole vectors, then a part, cut among threads at fixed places. The body is a lambda that gets how to
-// reach memory (Whole or Part) and the index, so one formula serves both.
+// Loops over arrays: whole vectors, then a part, cut among threads at fixed places. The body is a lambda that
+// gets how to reach memory (Whole or Part) and the index, so one formula serves both.
 #pragma once
 #include "vec.h"
 
@@ -37,12 +37,14 @@ INLINE void span(i64 from, i64 to, const F& f) {
   if (k < to) f(Part{static_cast<int>(to - k)}, k);
 }
 
-/** Work, in elements of an addition, that is worth a second thread: a hot dispatch costs about 0.1 to 1 µs. */
+/** Work, in elements of an addition, that is worth a second thread: a hot dispatch costs about 0.1 to 1 µs.
+ */
 constexpr i64 GRAIN = 16384;
 
 /**
- * g(from, to) over pieces of [0, n). An element costs `weight` additions. Pieces begin at multiples of 64 elements, so
- * two threads never write one cache line; there are several for each thread, because cores are rarely equally free.
+ * g(from, to) over pieces of [0, n). An element costs `weight` additions. Pieces begin at multiples of 64
+ * elements, so two threads never write one cache line; there are several for each thread, because cores are
+ * rarely equally free.
  */
 template <class G>
 static void pieces(const Context& cx, i64 n, i64 weight, const G& g) {

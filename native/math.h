@@ -1,5 +1,5 @@
-// Elementary functions of vectors. Above each: method, and its largest error found by running every float32 of the stated
-// range against double precision (with FMA / without). NaN goes in, NaN comes out.
+// Elementary functions of vectors. Above each: method, and its largest error found by running every float32
+// of the stated range against double precision (with FMA / without). NaN goes in, NaN comes out.
 #pragma once
 #include <cmath>
 
@@ -131,10 +131,12 @@ INLINE vf sine(vf x, int shift) {
   r = fma(n, -4.837512969970703125e-4f, r);
   r = fma(n, -7.54978995489188216e-8f, r);
   vf y = sineOf(r, bits(sum) + shift);
-  const vi far = abs(x) > SINE_LIMIT;
+  const vi far = magnitude(x) > SINE_LIMIT;
   if (__builtin_expect(any(far), 0))
     for (int k = 0; k < W; ++k)
-      if (far[k]) y[k] = static_cast<float>(shift ? ::cos(static_cast<double>(x[k])) : ::sin(static_cast<double>(x[k])));
+      if (far[k])
+        y[k] =
+            static_cast<float>(shift ? ::cos(static_cast<double>(x[k])) : ::sin(static_cast<double>(x[k])));
   return y;
 }
 INLINE vf sin(vf x) { return sine(x, 0); }
@@ -154,16 +156,16 @@ INLINE vf tanh(vf x) {
   q = fma(q, z, 2.26843463243900e-03f);
   q = fma(q, z, 4.89352518554385e-03f);
   const vf y = t * p / q;
-  return abs(x) < 0.0004f ? x : y;
+  return magnitude(x) < 0.0004f ? x : y;
 }
 
 INLINE vf sigmoid(vf x) { return 1.0f / (1.0f + exp(-x)); }
 
-INLINE vf softplus(vf x) { return (x > 0.0f ? x : x - x + 0.0f) + log1p(exp(-abs(x))); }
+INLINE vf softplus(vf x) { return (x > 0.0f ? x : vf{}) + log1p(exp(-magnitude(x))); }
 
 /** N. Juffa's erff: x + x p(x²) below 0.9277, 1 - e^q(|x|) above. */
 INLINE vf erf(vf x) {
-  const vf t = abs(x);
+  const vf t = magnitude(x);
   const vf z = x * x;
   vf p = fma(z, -5.96761703e-4f, splat(4.99119423e-3f));
   p = fma(p, z, -2.67681349e-2f);
@@ -195,7 +197,8 @@ INLINE vf geluTanh(vf x) {
   return 0.5f * t * (1.0f + tanh(inner));
 }
 
-/** log2 x in double, for a positive float32: s = (m-1)/(m+1), odd series to s^15; |s| < 0.172, so within 1e-12. */
+/** log2 x in double, for a positive float32: s = (m-1)/(m+1), odd series to s^15; |s| < 0.172, so within
+ * 1e-12. */
 INLINE vd log2Half(vl u) {
   const vl e = (u - 0x3fe6a09e667f3bcd) >> 52;
   const vd m = reinterpret_cast<vd>(u - (e << 52));
@@ -208,7 +211,7 @@ INLINE vd log2Half(vl u) {
 
 /** a^b: b log2 a in double, 2^fraction in float32; special cases as in C. */
 INLINE vf pow(vf a, vf b) {
-  const vf base = abs(a);
+  const vf base = magnitude(a);
   const vd exponent[2] = {low(b) * log2Half(reinterpret_cast<vl>(low(base))),
                           high(b) * log2Half(reinterpret_cast<vl>(high(base)))};
   vd whole[2];
@@ -231,7 +234,7 @@ INLINE vf pow(vf a, vf b) {
   const vi shrinks = (base == 0.0f) == (b > 0.0f);
   y = (base == 0.0f) | (base == INFINITE) ? (shrinks ? vf{} : splat(INFINITE)) : y;
   const vi grows = (base > 1.0f) == (b > 0.0f);
-  y = abs(b) == INFINITE ? (base == 1.0f ? splat(1.0f) : grows ? splat(INFINITE) : vf{}) : y;
+  y = magnitude(b) == INFINITE ? (base == 1.0f ? splat(1.0f) : grows ? splat(INFINITE) : vf{}) : y;
   y = (a < 0.0f) & (wholeB == 0) ? nan : y;
   y = odd & (bits(a) < 0) ? -y : y;
   y = (a != a) | (b != b) ? nan : y;

@@ -1,5 +1,5 @@
-// Kernels that move numbers: strided copies, gathers and scatters. Indices come from users, so each is checked here: one
-// out of range gives NaN in a gather and is left out of a scatter.
+// Kernels that move numbers: strided copies, gathers and scatters. Indices come from users, so each is
+// checked here: one out of range gives NaN in a gather and is left out of a scatter.
 #pragma once
 #include "loop.h"
 
@@ -44,8 +44,8 @@ INLINE bool inside(int32_t k, i64 n) { return k >= 0 && k < n; }
 
 namespace rows {
 
-static void copy(Context& cx, float* out, const float* x, i64 d0, i64 d1, i64 d2, i64 d3, i64 o0, i64 o1, i64 o2,
-                 i64 o3, i64 i0, i64 i1, i64 i2, i64 i3) {
+static void copy(Context& cx, float* out, const float* x, i64 d0, i64 d1, i64 d2, i64 d3, i64 o0, i64 o1,
+                 i64 o2, i64 o3, i64 i0, i64 i1, i64 i2, i64 i3) {
   if (d0 * d1 * d2 * d3 == 0) return;
   if (d0 * d1 == 1) {
     if (d2 == 1 && o3 == 1 && i3 == 1) {
@@ -65,7 +65,8 @@ static void copy(Context& cx, float* out, const float* x, i64 d0, i64 d1, i64 d2
   });
 }
 
-static void take(Context& cx, float* out, const float* x, const int32_t* index, i64 outer, i64 n, i64 inner, i64 m) {
+static void take(Context& cx, float* out, const float* x, const int32_t* index, i64 outer, i64 n, i64 inner,
+                 i64 m) {
   eachRow(cx, outer * m, inner + 4, [=](i64 t) {
     const i64 o = t / m;
     const int32_t at = index[t % m];
@@ -89,8 +90,8 @@ static void gather(Context& cx, float* out, const float* x, const int32_t* index
 }
 
 /** Each task owns a range of targets and walks all indices, so every target gets its terms in their order. */
-static void takeGrad(Context& cx, float* out, const float* x, const int32_t* index, i64 outer, i64 n, i64 inner,
-                     i64 m) {
+static void takeGrad(Context& cx, float* out, const float* x, const int32_t* index, i64 outer, i64 n,
+                     i64 inner, i64 m) {
   const i64 parts = m * inner < 4 * GRAIN ? 1 : min(cx.threads, n);
   parallel(m * inner * outer < 2 * GRAIN ? 1 : cx.threads, outer * parts, [=](i64 task, int) {
     const i64 o = task / parts, part = task % parts;
@@ -100,13 +101,14 @@ static void takeGrad(Context& cx, float* out, const float* x, const int32_t* ind
       if (at < from || at >= to) continue;
       float* target = out + (o * n + at) * inner;
       const float* source = x + (o * m + k) * inner;
-      span(0, inner, [=](auto how, i64 i) { how.store(target + i, how.load(target + i) + how.load(source + i)); });
+      span(0, inner,
+           [=](auto how, i64 i) { how.store(target + i, how.load(target + i) + how.load(source + i)); });
     }
   });
 }
 
-static void scatterAdd(Context& cx, float* out, const float* x, const int32_t* index, i64 outer, i64 n, i64 inner,
-                       i64 m) {
+static void scatterAdd(Context& cx, float* out, const float* x, const int32_t* index, i64 outer, i64 n,
+                       i64 inner, i64 m) {
   eachRow(cx, outer, 4 * m * inner, [=](i64 o) {
     for (i64 k = 0; k < m; ++k)
       for (i64 i = 0; i < inner; ++i) {

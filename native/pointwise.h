@@ -1,4 +1,5 @@
-// Kernels of elementwise functions. Arithmetic rows are never contracted: they give the same bits on every engine.
+// Kernels of elementwise functions. Arithmetic rows are never contracted: they give the same bits on every
+// engine.
 #pragma once
 #include "loop.h"
 #include "math.h"
@@ -25,25 +26,25 @@ struct Minimum {
 namespace rows {
 
 /** A row (out, x, n) of y = value; `weight` is its price in additions. */
-#define UNARY(name, weight, value)                                               \
-  static void name(Context& cx, float* out, const float* in, i64 n) {            \
-    sweep(cx, n, weight, [=](auto how, i64 k) {                                  \
-      const vf x = how.load(in + k);                                             \
-      how.store(out + k, value);                                                 \
-    });                                                                          \
+#define UNARY(name, weight, value)                                    \
+  static void name(Context& cx, float* out, const float* in, i64 n) { \
+    sweep(cx, n, weight, [=](auto how, i64 k) {                       \
+      const vf x = how.load(in + k);                                  \
+      how.store(out + k, value);                                      \
+    });                                                               \
   }
 
 UNARY(neg, 1, -x)
-UNARY(abs, 1, THALWEG_NAMESPACE::abs(x))
+UNARY(abs, 1, magnitude(x))
 UNARY(sign, 1, (x > 0.0f ? splat(1.0f) : x < 0.0f ? splat(-1.0f) : x))
 UNARY(square, 1, x* x)
 UNARY(reciprocal, 2, 1.0f / x)
-UNARY(sqrt, 2, THALWEG_NAMESPACE::sqrt(x))
-UNARY(rsqrt, 4, 1.0f / THALWEG_NAMESPACE::sqrt(x))
-UNARY(floor, 1, THALWEG_NAMESPACE::floor(x))
-UNARY(ceil, 1, THALWEG_NAMESPACE::ceil(x))
+UNARY(sqrt, 2, root(x))
+UNARY(rsqrt, 4, 1.0f / root(x))
+UNARY(floor, 1, floorOf(x))
+UNARY(ceil, 1, ceilOf(x))
 UNARY(round, 1, roundEven(x))
-UNARY(trunc, 1, THALWEG_NAMESPACE::trunc(x))
+UNARY(trunc, 1, truncOf(x))
 UNARY(relu, 1, (x < 0.0f ? vf{} : x))
 UNARY(exp, 4, math::exp(x))
 UNARY(expm1, 4, math::expm1(x))
@@ -61,18 +62,18 @@ UNARY(geluTanh, 6, math::geluTanh(x))
 #undef UNARY
 
 /** A row (out, g, y, n): the gradient of a unary function from its output. */
-#define FROM_OUTPUT(name, value)                                                          \
-  static void name(Context& cx, float* out, const float* gs, const float* ys, i64 n) {    \
-    sweep(cx, n, 1, [=](auto how, i64 k) {                                                \
-      const vf g = how.load(gs + k);                                                      \
-      const vf y = how.load(ys + k);                                                      \
-      how.store(out + k, value);                                                          \
-    });                                                                                   \
+#define FROM_OUTPUT(name, value)                                                       \
+  static void name(Context& cx, float* out, const float* gs, const float* ys, i64 n) { \
+    sweep(cx, n, 1, [=](auto how, i64 k) {                                             \
+      const vf g = how.load(gs + k);                                                   \
+      const vf y = how.load(ys + k);                                                   \
+      how.store(out + k, value);                                                       \
+    });                                                                                \
   }
 
 FROM_OUTPUT(reluGrad, (y > 0.0f ? g : vf{}))
-FROM_OUTPUT(tanhGrad, g*((1.0f - y) * (1.0f + y)))
-FROM_OUTPUT(sigmoidGrad, g*(y*(1.0f - y)))
+FROM_OUTPUT(tanhGrad, g * ((1.0f - y) * (1.0f + y)))
+FROM_OUTPUT(sigmoidGrad, g*(y * (1.0f - y)))
 #undef FROM_OUTPUT
 
 static void where(Context& cx, float* out, const float* c, const float* a, const float* b, i64 n) {

@@ -1,5 +1,5 @@
-// The thread pool of the process. Tasks are claimed from a counter and never depend on who runs them, so results are the
-// same for any number of threads. A second caller while the pool is busy does its work alone.
+// The thread pool of the process. Tasks are claimed from a counter and never depend on who runs them, so
+// results are the same for any number of threads. A second caller while the pool is busy does its work alone.
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -26,6 +26,9 @@ namespace {
 constexpr int MAX_WORKERS = 255;
 /** Turns of waiting before a worker parks: about 50 µs, the price of waking it again. */
 constexpr int SPINS = 1500;
+
+/** Turns of waiting for the last worker before the core is offered to it: it may have been put aside. */
+constexpr int PATIENCE = 20000;
 
 inline void relax() {
 #if defined(__x86_64__)
@@ -59,7 +62,11 @@ class Pool {
     claim(0);
     // A worker enters before it looks whether the job is open, so after closing none can slip in unseen.
     open_.store(false);
-    for (int turn = 0; inside_.load() > 0; ++turn) turn < 20000 ? relax() : sched_yield();
+    for (int turn = 0; inside_.load() > 0; ++turn)
+      if (turn < PATIENCE)
+        relax();
+      else
+        sched_yield();
     busy_.unlock();
   }
 

@@ -1,5 +1,5 @@
-// Kernels that reduce. Sums are taken in double over leaves of fixed length, and leaves are added in their order, so a
-// result depends neither on threads nor on where work was cut.
+// Kernels that reduce. Sums are taken in double over leaves of fixed length, and leaves are added in their
+// order, so a result depends neither on threads nor on where work was cut.
 #pragma once
 #include "loop.h"
 
@@ -15,7 +15,8 @@ INLINE void putSplit(float* out, double sum) {
   out[1] = static_cast<float>(sum - static_cast<double>(out[0]));
 }
 
-/** N sums over [from, to): f(how, k, sum) adds element k's terms to N vectors. Four sets of vectors hide the latency. */
+/** N sums over [from, to): f(how, k, sum) adds element k's terms to N vectors. Four sets of vectors hide the
+ * latency. */
 template <int N, class F>
 INLINE void leafTotals(i64 from, i64 to, double* sums, const F& f) {
   vd sum[4][N] = {};
@@ -38,7 +39,8 @@ static void totals(Context& cx, i64 n, i64 weight, double* sums, const F& f) {
   }
   double* leaf = static_cast<double*>(reserve(cx, leaves * N * sizeof(double)));
   const int threads = n * weight < 4 * GRAIN ? 1 : cx.threads;
-  parallel(threads, leaves, [&](i64 k, int) { leafTotals<N>(k * LEAF, min(n, (k + 1) * LEAF), leaf + k * N, f); });
+  parallel(threads, leaves,
+           [&](i64 k, int) { leafTotals<N>(k * LEAF, min(n, (k + 1) * LEAF), leaf + k * N, f); });
   for (i64 k = 0; k < leaves; ++k)
     for (int s = 0; s < N; ++s) sums[s] += leaf[k * N + s];
 }
@@ -118,7 +120,8 @@ static void reduceWith(Context& cx, float* out, const float* x, i64 outer, i64 n
       out[0] = static_cast<float>(foldRow<Op>(&cx, x, n));
       return;
     }
-    eachRow(cx, outer, n + 8, [=](i64 i) { out[i] = static_cast<float>(foldRow<Op>(nullptr, x + i * n, n)); });
+    eachRow(cx, outer, n + 8,
+            [=](i64 i) { out[i] = static_cast<float>(foldRow<Op>(nullptr, x + i * n, n)); });
     return;
   }
   const i64 wide = COLUMNS * W, blocks = ceilDiv(inner, wide);

@@ -1,4 +1,5 @@
-// Kernels of the softmax family, over the rows of a matrix. A row is read at most three times and stays in cache between.
+// Kernels of the softmax family, over the rows of a matrix. A row is read at most three times and stays in
+// cache between.
 #pragma once
 #include "math.h"
 #include "reduce.h"
@@ -43,7 +44,8 @@ static void softmax(Context& cx, float* out, const float* x, i64 rows, i64 cols)
   eachRow(cx, rows, 6 * cols + 16, [=](i64 row) {
     const float* from = x + row * cols;
     float* to = out + row * cols;
-    const float sum = sumExp(from, cols, top(from, cols), [=](auto how, i64 k, vf e) { how.store(to + k, e); });
+    const float sum =
+        sumExp(from, cols, top(from, cols), [=](auto how, i64 k, vf e) { how.store(to + k, e); });
     const vf factor = splat(1.0f / sum);
     span(0, cols, [=](auto how, i64 k) { how.store(to + k, how.load(to + k) * factor); });
   });

@@ -1,5 +1,6 @@
-// Kernels of optimizer updates: one pass over parameters, gradients and state. Each operation is rounded by itself, in the
-// order of the row's formula, so that every engine gives the same bits. State below the normal range is stored as 0.
+// Kernels of optimizer updates: one pass over parameters, gradients and state. Each operation is rounded by
+// itself, in the order of the row's formula, so that every engine gives the same bits. State below the normal
+// range is stored as 0.
 #pragma once
 #include "loop.h"
 #include "reduce.h"
@@ -8,7 +9,7 @@ namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
 /** Subnormals to +0; NaN and all else unchanged. */
-INLINE vf flush(vf x) { return abs(x) < 0x1p-126f ? vf{} : x; }
+INLINE vf flush(vf x) { return magnitude(x) < 0x1p-126f ? vf{} : x; }
 /** a / b, but 0 where b is 0: where the denominator is 0 nothing moves. */
 INLINE vf quotient(vf a, vf b) { return b == 0.0f ? vf{} : a / b; }
 
@@ -43,19 +44,18 @@ INLINE vf peak(How how, float* top, i64 k, vf v, vf scale) {
   return y;
 }
 
+template <bool B>
+struct Constant {
+  static constexpr bool value = B;
+};
+
 /** Calls f with a constant true or false, so that a loop is made for each. */
 template <class F>
 INLINE void choose(bool condition, F f) {
-  struct Yes {
-    static constexpr bool value = true;
-  };
-  struct No {
-    static constexpr bool value = false;
-  };
   if (condition)
-    f(Yes{});
+    f(Constant<true>{});
   else
-    f(No{});
+    f(Constant<false>{});
 }
 
 namespace rows {
@@ -70,7 +70,8 @@ static void sgdStep(Context& cx, float* p, const float* g, const float* cells, i
 }
 
 static void momentumStep(Context& cx, float* p, const float* g, float* v, const float* cells, i64 n) {
-  const vf lr = splat(cells[0]), mu = splat(cells[3]), c = splat(cells[4]), a = splat(cells[5]), b = splat(cells[6]);
+  const vf lr = splat(cells[0]), mu = splat(cells[3]), c = splat(cells[4]), a = splat(cells[5]),
+           b = splat(cells[6]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
   sweep(cx, n, 1, [=](auto how, i64 k) {
     const vf x = how.load(p + k);
@@ -89,12 +90,12 @@ static void adagradStep(Context& cx, float* p, const float* g, float* s, const f
     const vf d = decay(x, how.load(g + k));
     const vf sum = flush(how.load(s + k) + d * d);
     how.store(s + k, sum);
-    how.store(p + k, x - quotient(lr * d, sqrt(sum) + eps));
+    how.store(p + k, x - quotient(lr * d, root(sum) + eps));
   });
 }
 
-static void rmspropStep(Context& cx, float* p, const float* g, float* v, float* mean, float* buf, const float* cells,
-                        i64 n) {
+static void rmspropStep(Context& cx, float* p, const float* g, float* v, float* mean, float* buf,
+                        const float* cells, i64 n) {
   const vf lr = splat(cells[0]), a = splat(cells[3]), c = splat(cells[4]), lerp = splat(cells[5]),
            eps = splat(cells[6]), mu = splat(cells[7]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
@@ -111,7 +112,7 @@ static void rmspropStep(Context& cx, float* p, const float* g, float* v, float* 
         }
         const vf average = flush(a * how.load(v + k) + (c * e) * e);
         how.store(v + k, average);
-        vf q = quotient(d, sqrt(average) + eps);
+        vf q = quotient(d, root(average) + eps);
         if (heavy.value) {
           q = flush(mu * how.load(buf + k) + q);
           how.store(buf + k, q);
@@ -122,8 +123,8 @@ static void rmspropStep(Context& cx, float* p, const float* g, float* v, float* 
   });
 }
 
-static void adamStep(Context& cx, float* p, const float* g, float* m, float* v, float* top, const float* cells,
-                     i64 n) {
+static void adamStep(Context& cx, float* p, const float* g, float* m, float* v, float* top,
+                     const float* cells, i64 n) {
   const vf lr = splat(cells[0]), eps = splat(cells[6]), keep = splat(cells[7]), inner = splat(cells[8]),
            outer = splat(cells[9]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
@@ -134,13 +135,13 @@ static void adamStep(Context& cx, float* p, const float* g, float* m, float* v, 
       vf mean, square;
       moments.update(how, k, decay(x, how.load(g + k)), mean, square);
       const vf w = peak<amsgrad.value>(how, top, k, square, inner);
-      how.store(p + k, x * keep - quotient(lr * mean, sqrt(w) * outer + eps));
+      how.store(p + k, x * keep - quotient(lr * mean, root(w) * outer + eps));
     });
   });
 }
 
-static void adaboundStep(Context& cx, float* p, const float* g, float* m, float* v, float* top, const float* cells,
-                         i64 n) {
+static void adaboundStep(Context& cx, float* p, const float* g, float* m, float* v, float* top,
+                         const float* cells, i64 n) {
   const vf alpha = splat(cells[0]), eps = splat(cells[6]), low = splat(cells[7]), high = splat(cells[8]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
   const Moments moments{m, v, splat(cells[3]), splat(cells[4]), splat(cells[5])};
@@ -149,7 +150,7 @@ static void adaboundStep(Context& cx, float* p, const float* g, float* m, float*
       const vf x = how.load(p + k);
       vf mean, square;
       moments.update(how, k, decay(x, how.load(g + k)), mean, square);
-      const vf rate = alpha / (sqrt(peak<amsbound.value>(how, top, k, square, splat(1.0f))) + eps);
+      const vf rate = alpha / (root(peak<amsbound.value>(how, top, k, square, splat(1.0f))) + eps);
       const vf capped = rate < high ? rate : high;
       how.store(p + k, x - (rate > low ? capped : low) * mean);
     });
@@ -170,8 +171,8 @@ static void lionStep(Context& cx, float* p, const float* g, float* m, const floa
   });
 }
 
-static void swatsStep(Context& cx, float* p, const float* g, float* m, float* v, float* dots, const float* cells,
-                      i64 n) {
+static void swatsStep(Context& cx, float* p, const float* g, float* m, float* v, float* dots,
+                      const float* cells, i64 n) {
   const vf lr = splat(cells[0]), eps = splat(cells[6]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
   const Moments moments{m, v, splat(cells[3]), splat(cells[4]), splat(cells[5])};
@@ -181,7 +182,7 @@ static void swatsStep(Context& cx, float* p, const float* g, float* m, float* v,
     const vf d = decay(x, how.load(g + k));
     vf mean, square;
     moments.update(how, k, d, mean, square);
-    const vf q = -quotient(lr * mean, sqrt(square) + eps);
+    const vf q = -quotient(lr * mean, root(square) + eps);
     how.store(p + k, x + q);
     sum[0] += low(q) * low(q) + high(q) * high(q);
     sum[1] += low(q) * low(d) + high(q) * high(d);

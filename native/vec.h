@@ -1,5 +1,6 @@
-// The vector type of the unit's instruction set: loads, stores, masks and the few operations that compilers have no
-// operator for. A part of a vector goes through the same formulas, so the end of an array agrees with its middle to the bit.
+// The vector type of the unit's instruction set: loads, stores, masks and the few operations that compilers
+// have no operator for. A part of a vector goes through the same formulas, so the end of an array agrees with
+// its middle to the bit.
 #pragma once
 #include <cstring>
 
@@ -107,7 +108,7 @@ struct Part {
   INLINE_MEMBER void store(int32_t* p, vi v) const { storePart(reinterpret_cast<float*>(p), bits(v), count); }
 };
 
-INLINE vf sqrt(vf x) {
+INLINE vf root(vf x) {
 #if defined(__AVX512F__)
   return _mm512_sqrt_ps(x);
 #elif defined(__AVX2__)
@@ -157,9 +158,9 @@ INLINE bool any(vi mask) {
 #endif
 }
 
-INLINE vf abs(vf x) { return bits(bits(x) & 0x7fffffff); }
+INLINE vf magnitude(vf x) { return bits(bits(x) & 0x7fffffff); }
 INLINE vf signOf(vf x) { return bits(bits(x) & splat(INT32_MIN)); }
-INLINE vf withSign(vf magnitude, vf sign) { return bits(bits(abs(magnitude)) | (bits(sign) & splat(INT32_MIN))); }
+INLINE vf withSign(vf size, vf sign) { return bits(bits(magnitude(size)) | (bits(sign) & splat(INT32_MIN))); }
 
 /** To integers towards zero; undefined beyond their range. */
 INLINE vi truncate(vf x) { return __builtin_convertvector(x, vi); }
@@ -174,27 +175,29 @@ INLINE vf toReal(vi x) { return __builtin_convertvector(x, vf); }
 #endif
 
 #if defined(__AVX2__)
-THALWEG_ROUND(floor, _MM_FROUND_TO_NEG_INF)
-THALWEG_ROUND(ceil, _MM_FROUND_TO_POS_INF)
-THALWEG_ROUND(trunc, _MM_FROUND_TO_ZERO)
+THALWEG_ROUND(floorOf, _MM_FROUND_TO_NEG_INF)
+THALWEG_ROUND(ceilOf, _MM_FROUND_TO_POS_INF)
+THALWEG_ROUND(truncOf, _MM_FROUND_TO_ZERO)
 THALWEG_ROUND(roundEven, _MM_FROUND_TO_NEAREST_INT)
 #elif defined(__ARM_NEON)
-INLINE vf floor(vf x) { return vrndmq_f32(x); }
-INLINE vf ceil(vf x) { return vrndpq_f32(x); }
-INLINE vf trunc(vf x) { return vrndq_f32(x); }
+INLINE vf floorOf(vf x) { return vrndmq_f32(x); }
+INLINE vf ceilOf(vf x) { return vrndpq_f32(x); }
+INLINE vf truncOf(vf x) { return vrndq_f32(x); }
 INLINE vf roundEven(vf x) { return vrndnq_f32(x); }
 #else
 /** Reals from 2^23 on (and NaN) are whole already; below, they pass through integers. */
-INLINE vf trunc(vf x) { return abs(x) < 0x1p23f ? withSign(toReal(truncate(x)), x) : x; }
-INLINE vf floor(vf x) {
-  const vf t = trunc(x);
+INLINE vf truncOf(vf x) { return magnitude(x) < 0x1p23f ? withSign(toReal(truncate(x)), x) : x; }
+INLINE vf floorOf(vf x) {
+  const vf t = truncOf(x);
   return t > x ? t - 1.0f : t;
 }
-INLINE vf ceil(vf x) {
-  const vf t = trunc(x);
+INLINE vf ceilOf(vf x) {
+  const vf t = truncOf(x);
   return t < x ? withSign(t + 1.0f, x) : t;
 }
-INLINE vf roundEven(vf x) { return abs(x) < 0x1p23f ? withSign((abs(x) + 0x1p23f) - 0x1p23f, x) : x; }
+INLINE vf roundEven(vf x) {
+  return magnitude(x) < 0x1p23f ? withSign((magnitude(x) + 0x1p23f) - 0x1p23f, x) : x;
+}
 #endif
 
 /** The two halves in double. */
