@@ -5,7 +5,7 @@ export * from './pointwise';
 export * from './pairwise';
 export * from './reduce';
 export * from './move';
-export * from './matmul';
+export { matmul, sgemm } from './matmul';
 export * from './conv';
 export * from './norm';
 export { dropout, normal, uniform } from './random';

@@ -1,13 +1,133 @@
-// Matrix products.
+// Matrix products, row-major: blocks of B are packed into panels of 16 columns, A is read where it lies, or packed when it
+// is stored transposed. Sums run in the order of k within blocks of 256, whatever the path, so small and large agree.
+import { Pack } from './pack';
 import { gelu, sigmoid, tanh } from './pointwise';
-function inner(a: usize, b: usize, i: i32, j: i32, k: i32, ta: i32, tb: i32, lda: i32, ldb: i32): f32 {
-  let total: f32 = 0;
-  for (let p = 0; p < k; p++)
-    total +=
-      f32.load(a + (usize(ta ? p * lda + i : i * lda + p) << 2)) *
-      f32.load(b + (usize(tb ? j * ldb + p : p * ldb + j) << 2));
-  return total;
+import { DEPTH, HEIGHT, PACKED_A, PACKED_B, PANEL, Tile, WIDTH } from './tile';
+
+const RELU = 1;
+const GELU = 2;
+const TANH = 3;
+
+/** Largest operand, in bytes, that is read in place although its rows are far apart: it stays in L1. */
+const IN_PLACE: usize = 24576;
+
+function activate(row: usize, n: i32, act: i32): void {
+  if (act == GELU) gelu(row, row, n);
+  else if (act == TANH) tanh(row, row, n);
+  else sigmoid(row, row, n);
 }
+
+/** A rows × depth block of op(A), packed when its columns are its memory order and it is too large for L1. */
+class Left {
+  @inline static packs(ta: i32, m: i32, k: i32, lda: usize): bool {
+    return ta != 0 && m > 2 && usize(k) * lda > IN_PLACE;
+  }
+}
+
+/** C = act(from + alpha op(A) op(B)), from = C where `adds`, else bias or 0. Strides in bytes. */
+export function product(
+  c: usize,
+  a: usize,
+  b: usize,
+  bias: usize,
+  m: i32,
+  n: i32,
+  k: i32,
+  ta: i32,
+  tb: i32,
+  lda: usize,
+  ldb: usize,
+  ldc: usize,
+  alpha: f32,
+  adds: bool,
+  act: i32,
+): void {
+  if (m <= 0 || n <= 0) return;
+  // One pass over B is enough when A has few rows; a B that fits L1 needs no packing either.
+  const direct = tb == 0 && alpha == 1 && (m <= 4 || usize(k) * ldb <= IN_PLACE);
+  for (let j = 0; j < n; j += WIDTH) {
+    const width = min(WIDTH, n - j);
+    let p = 0;
+    do {
+      const depth = min(DEPTH, k - p);
+      const at = b + (tb ? usize(j) * ldb + (usize(p) << 2) : usize(p) * ldb + (usize(j) << 2));
+      if (!direct) packB(at, tb, ldb, depth, width, alpha);
+      const last = p + depth >= k;
+      const lowest: f32 = last && act == RELU ? 0 : -Infinity;
+      for (let i = 0; i < m; i += HEIGHT) {
+        const height = min(HEIGHT, m - i);
+        const left = a + (ta ? usize(p) * lda + (usize(i) << 2) : usize(i) * lda + (usize(p) << 2));
+        const to = c + usize(i) * ldc + (usize(j) << 2);
+        const start = bias && p == 0 ? bias + (usize(j) << 2) : 0;
+        block(to, left, at, start, height, width, depth, ta, lda, ldb, ldc, direct, adds || p > 0, lowest);
+        if (last && act > RELU) for (let q = 0; q < height; q++) activate(to + usize(q) * ldc, width, act);
+      }
+      p += DEPTH;
+    } while (p < k);
+  }
+}
+
+function packB(b: usize, tb: i32, ldb: usize, depth: i32, width: i32, alpha: f32): void {
+  const panel = usize(depth) << 6;
+  let to = PACKED_B;
+  for (let j = 0; j < width; j += PANEL, to += panel) {
+    const cols = min(PANEL, width - j);
+    if (tb) Pack.columns(to, b + usize(j) * ldb, ldb, depth, cols, alpha);
+    else Pack.rows(to, b + (usize(j) << 2), ldb, depth, cols, alpha);
+  }
+}
+
+/** The last, narrower panel of a B that is otherwise read in place, and its bias, both filled up with zeros. */
+const EDGE_BIAS: usize = memory.data(64, 16);
+
+function block(
+  c: usize,
+  a: usize,
+  b: usize,
+  bias: usize,
+  m: i32,
+  n: i32,
+  k: i32,
+  ta: i32,
+  lda: usize,
+  ldb: usize,
+  ldc: usize,
+  direct: bool,
+  adds: bool,
+  lowest: f32,
+): void {
+  let ai: usize = ta ? 4 : lda;
+  let ak: usize = ta ? lda : 4;
+  let pair = 2 * ai;
+  if (Left.packs(ta, m, k, lda)) {
+    Pack.pairs(PACKED_A, a, lda, m, k);
+    a = PACKED_A;
+    ai = 4;
+    ak = 8;
+    pair = usize(k) << 3;
+  }
+  const panel = usize(k) << 6;
+  for (let j = 0; j < n; j += PANEL) {
+    const cols = min(PANEL, n - j);
+    const at = usize(j) << 2;
+    let from = bias ? bias + at : 0;
+    let right = PACKED_B + usize(j >> 4) * panel;
+    let bk: usize = 64;
+    if (direct && cols == PANEL) {
+      right = b + at;
+      bk = ldb;
+    } else if (direct) {
+      right = PACKED_B;
+      Pack.rows(right, b + at, ldb, k, cols, 1);
+    }
+    if (from && cols < PANEL) {
+      memory.copy(EDGE_BIAS, from, usize(cols) << 2);
+      from = EDGE_BIAS;
+    }
+    Tile.column(c + at, ldc, cols, a, ai, pair, ak, right, bk, m, k, from, adds, lowest);
+  }
+}
+
 export function matmul(
   c: usize,
   a: usize,
@@ -27,20 +147,35 @@ export function matmul(
   sc: i32,
   act: i32,
 ): void {
-  for (let q = 0; q < batch; q++)
-    for (let i = 0; i < m; i++) {
-      const row = c + (usize(q * sc + i * ldc) << 2);
-      for (let j = 0; j < n; j++) {
-        let y = inner(a + (usize(q * sa) << 2), b + (usize(q * sb) << 2), i, j, k, ta, tb, lda, ldb);
-        if (bias) y += f32.load(bias + (usize(j) << 2));
-        if (act == 1 && y < 0) y = 0;
-        f32.store(row + (usize(j) << 2), y);
-      }
-      if (act == 2) gelu(row, row, n);
-      if (act == 3) tanh(row, row, n);
-      if (act == 4) sigmoid(row, row, n);
-    }
+  // A batch against one right operand is one taller product.
+  if (batch > 1 && !ta && sb == 0 && sa == m * lda && sc == m * ldc) {
+    m *= batch;
+    batch = 1;
+  }
+  for (let q: usize = 0; q < usize(batch); q++) {
+    const pc = c + ((q * usize(sc)) << 2);
+    const pa = a + ((q * usize(sa)) << 2);
+    const pb = b + ((q * usize(sb)) << 2);
+    product(
+      pc,
+      pa,
+      pb,
+      bias,
+      m,
+      n,
+      k,
+      ta,
+      tb,
+      usize(lda) << 2,
+      usize(ldb) << 2,
+      usize(ldc) << 2,
+      1,
+      false,
+      act,
+    );
+  }
 }
+
 export function sgemm(
   c: usize,
   a: usize,
@@ -56,10 +191,17 @@ export function sgemm(
   alpha: f32,
   beta: f32,
 ): void {
-  for (let i = 0; i < m; i++)
-    for (let j = 0; j < n; j++) {
-      const at = c + (usize(i * ldc + j) << 2);
-      const y: f32 = alpha == 0 ? f32(0) : alpha * inner(a, b, i, j, k, ta, tb, lda, ldb);
-      f32.store(at, beta == 0 ? y : y + beta * f32.load(at));
-    }
+  const row = usize(ldc) << 2;
+  // beta first, so that the product can be added; a C that is NaN does not survive beta 0.
+  if (beta != 0 && beta != 1) for (let i: usize = 0; i < usize(m); i++) times(c + i * row, n, beta);
+  // alpha 0 does not read A and B.
+  const depth = alpha == 0 ? 0 : k;
+  product(c, a, b, 0, m, n, depth, ta, tb, usize(lda) << 2, usize(ldb) << 2, row, alpha, beta != 0, 0);
+}
+
+function times(x: usize, n: i32, by: f32): void {
+  const s = f32x4.splat(by);
+  const end = x + (usize(n) << 2);
+  for (; x + 16 <= end; x += 16) v128.store(x, f32x4.mul(v128.load(x), s));
+  for (; x < end; x += 4) f32.store(x, f32.load(x) * by);
 }

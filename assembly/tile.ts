@@ -1,0 +1,125 @@
+// The register tile that every product and convolution runs in, and the packing buffers. Buffers lie at fixed places in
+// the scratch region below the heap, so a module instance runs one kernel at a time.
+
+/** Start of the scratch region: 4 MiB above the first page. */
+const SCRATCH: usize = 65536;
+/** Depth of a block: a panel of 16 columns is 16 KiB, a third of a common L1 cache. */
+export const DEPTH: i32 = 256;
+/** Columns of a block of B, 1 MiB when packed. */
+export const WIDTH: i32 = 1024;
+/** Rows of a block of A, 256 KiB when packed. */
+export const HEIGHT: i32 = 256;
+export const PANEL: i32 = 16;
+export const PACKED_B: usize = SCRATCH;
+export const PACKED_A: usize = SCRATCH + (1 << 20);
+/** Free space for the tables of convolutions. */
+export const TABLES: usize = SCRATCH + (2 << 20);
+
+/** What the tile starts from when it adds to nothing. */
+const ZEROS: usize = memory.data(64, 16);
+/** A 2 × 16 tile for outputs that are narrower, and a row for the one that an odd height lacks. */
+const SPARE: usize = memory.data(128, 16);
+
+export class Tile {
+  @inline static step(sum: v128, a: v128, b: v128): v128 {
+    return f32x4.add(sum, f32x4.mul(a, b));
+  }
+
+  /**
+   * 2 × 16 outputs: c = max(from + Σ a b, lowest). Two rows of A, `ak` bytes from one element to the next; 16 columns of
+   * B, `bk` bytes from one row to the next. Eight sums are as many as V8 11 keeps in registers.
+   */
+  static run(
+    c0: usize,
+    c1: usize,
+    from0: usize,
+    from1: usize,
+    a0: usize,
+    a1: usize,
+    ak: usize,
+    b: usize,
+    bk: usize,
+    k: i32,
+    lowest: f32,
+  ): void {
+    let p0 = v128.load(from0);
+    let p1 = v128.load(from0, 16);
+    let p2 = v128.load(from0, 32);
+    let p3 = v128.load(from0, 48);
+    let q0 = v128.load(from1);
+    let q1 = v128.load(from1, 16);
+    let q2 = v128.load(from1, 32);
+    let q3 = v128.load(from1, 48);
+    for (; k > 0; k--) {
+      const x = v128.load32_splat(a0);
+      const y = v128.load32_splat(a1);
+      const b0 = v128.load(b);
+      p0 = Tile.step(p0, x, b0);
+      q0 = Tile.step(q0, y, b0);
+      const b1 = v128.load(b, 16);
+      p1 = Tile.step(p1, x, b1);
+      q1 = Tile.step(q1, y, b1);
+      const b2 = v128.load(b, 32);
+      p2 = Tile.step(p2, x, b2);
+      q2 = Tile.step(q2, y, b2);
+      const b3 = v128.load(b, 48);
+      p3 = Tile.step(p3, x, b3);
+      q3 = Tile.step(q3, y, b3);
+      a0 += ak;
+      a1 += ak;
+      b += bk;
+    }
+    const low = f32x4.splat(lowest);
+    v128.store(c0, f32x4.pmax(p0, low));
+    v128.store(c0, f32x4.pmax(p1, low), 16);
+    v128.store(c0, f32x4.pmax(p2, low), 32);
+    v128.store(c0, f32x4.pmax(p3, low), 48);
+    v128.store(c1, f32x4.pmax(q0, low));
+    v128.store(c1, f32x4.pmax(q1, low), 16);
+    v128.store(c1, f32x4.pmax(q2, low), 32);
+    v128.store(c1, f32x4.pmax(q3, low), 48);
+  }
+
+  /**
+   * One panel of B against `m` rows of A: the second row of a pair `ai` bytes after the first, the next pair `pair` bytes;
+   * outputs `ldc` bytes apart. Starts from C itself, from one row (`from`, with all 16 columns), or from nothing.
+   */
+  static column(
+    c: usize,
+    ldc: usize,
+    cols: i32,
+    a: usize,
+    ai: usize,
+    pair: usize,
+    ak: usize,
+    b: usize,
+    bk: usize,
+    m: i32,
+    k: i32,
+    from: usize,
+    adds: bool,
+    lowest: f32,
+  ): void {
+    const narrow = cols < PANEL;
+    const start = from ? from : ZEROS;
+    for (let i = 0; i < m; i += 2) {
+      const last = i + 1 == m;
+      const d = last ? c : c + ldc;
+      if (narrow && adds) {
+        memory.copy(SPARE, c, usize(cols) << 2);
+        memory.copy(SPARE + 64, d, usize(cols) << 2);
+      }
+      const c0 = narrow ? SPARE : c;
+      const c1 = narrow || last ? SPARE + 64 : d;
+      const f0 = adds ? c0 : start;
+      const f1 = adds ? (last ? c0 : c1) : start;
+      Tile.run(c0, c1, f0, f1, a, last ? a : a + ai, ak, b, bk, k, lowest);
+      if (narrow) {
+        memory.copy(c, SPARE, usize(cols) << 2);
+        if (!last) memory.copy(d, SPARE + 64, usize(cols) << 2);
+      }
+      c = d + ldc;
+      a += pair;
+    }
+  }
+}
