@@ -75,6 +75,7 @@ export const matmul: Op<(a: TensorLike, b: TensorLike) => Tensor> = define(
         `a scalar has no matrix product, lhs ${showShape(x.shape)}, rhs ${showShape(y.shape)}`,
         'use mul()',
       );
+    if (x.ndim === 1 && y.ndim === 1) return dot(x, y);
     if (x.ndim === 1) return reshapeResult(matmul(reshape(x, [1, x.size]), y), -2);
     if (y.ndim === 1) return reshapeResult(matmul(x, reshape(y, [y.size, 1])), -1);
     checkInner(x, y);

@@ -366,55 +366,44 @@ export const narrow: Op<(x: TensorLike, dim: number, start: number, length: numb
   },
 );
 
-/** x with `[before, after]` elements of `value` added along each dimension, the first dimension first. */
-export const pad: Op<
-  (x: TensorLike, padding: readonly (readonly [number, number])[], value?: number) => Tensor
-> = define(
-  (x: TensorLike, padding: readonly (readonly [number, number])[], value = 0): Tensor => {
+/** Elements to add before and after each dimension, the first dimension first; negative ones crop. */
+export type Padding = readonly (readonly [number, number])[];
+
+/** x with `[before, after]` elements of `value` added along each dimension. */
+export const pad: Op<(x: TensorLike, padding: Padding, value?: number) => Tensor> = define(
+  (x: TensorLike, padding: Padding, value = 0): Tensor => {
     const t = asTensor('pad', x);
-    if (padding.length !== t.ndim || !padding.flat().every((p) => Number.isInteger(p) && p >= 0))
+    const fits = padding.length === t.ndim && padding.flat().every(Number.isInteger);
+    if (!fits || t.shape.some((d, k) => d + Math.min(0, padding[k]![0]) + Math.min(0, padding[k]![1]) < 0))
       throw shapeError(
         'pad',
-        `padding must be one [before, after] >= 0 for each of the ${t.ndim} dimensions of ${showShape(t.shape)}`,
+        `padding must be one [before, after] for each of the ${t.ndim} dimensions of ${showShape(t.shape)}, and crop no more than there is`,
       );
+    const starts = padding.map(([before]) => Math.max(0, -before));
+    const kept = slice(
+      t,
+      starts,
+      t.shape.map((d, k) => d - Math.max(0, -padding[k]![1])),
+    );
+    if (padding.flat().every((p) => p <= 0)) return kept;
+    const more = padding.map(([before, after]) => [Math.max(0, before), Math.max(0, after)] as const);
     const shape = checkShape(
       'pad',
-      t.shape.map((d, k) => d + padding[k]![0] + padding[k]![1]),
+      kept.shape.map((d, k) => d + more[k]![0] + more[k]![1]),
     );
-    return apply(insertRow, [t], {
-      starts: padding.map((p) => p[0]),
-      steps: t.shape.map(() => 1),
-      shape,
-      value,
-    });
+    const steps = t.shape.map(() => 1);
+    return apply(insertRow, [kept], { starts: more.map(([before]) => before), steps, shape, value });
   },
   {
+    // prettier-ignore
     samples: () => [
-      {
-        shapes: [[2, 3]],
-        call: (x) =>
-          pad(
-            x,
-            [
-              [1, 0],
-              [2, 1],
-            ],
-            0.5,
-          ),
-      },
+      { shapes: [[2, 3]], call: (x) => pad(x, [[1, 0], [2, 1]], 0.5) },
+      { shapes: [[4, 3]], call: (x) => pad(x, [[-1, 2], [0, -1]]) },
     ],
+    // prettier-ignore
     errors: () => [
-      [
-        () =>
-          pad(
-            [1],
-            [
-              [1, 0],
-              [0, 0],
-            ],
-          ),
-        /pad: padding must be one \[before, after\] >= 0 for each of the 1/,
-      ],
+      [() => pad([1], [[1, 0], [0, 0]]), /pad: padding must be one \[before, after\] for each of the 1 dimensions of \[1\]/],
+      [() => pad([1], [[-1, -1]]), /crop no more than there is/],
     ],
   },
   insertRow,

@@ -2,7 +2,7 @@
 import { launch } from '../kernels/launch.js';
 import { Storage } from '../memory/storage.js';
 import { checkOptions, shapeError, showShape } from '../tensor/errors.js';
-import { apply, define, type Op, type OpRow } from '../tensor/op.js';
+import { apply, define, sideEffect, type Op, type OpRow } from '../tensor/op.js';
 import { sizeOf, type Shape } from '../tensor/shape.js';
 import { asTensor, blank, inSomeScope, Tensor, type TensorLike } from '../tensor/tensor.js';
 import { reshape } from './move.js';
@@ -144,8 +144,8 @@ export const batchNorm: Op<(x: TensorLike, options?: BatchNormOptions) => Tensor
       );
     const attrs: BatchAttrs = { eps };
     const y = apply(batchRow, [t, weight, bias], attrs);
-    if (runningMean) follow(runningMean, attrs.mean!, momentum, 1);
-    if (runningVar) follow(runningVar, attrs.variance!, momentum, (n * l) / (n * l - 1));
+    if (runningMean) sideEffect(() => follow(runningMean, attrs.mean!, momentum, 1));
+    if (runningVar) sideEffect(() => follow(runningVar, attrs.variance!, momentum, (n * l) / (n * l - 1)));
     return y;
   },
   {

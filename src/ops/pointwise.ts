@@ -394,7 +394,8 @@ export const elu: Op<(x: TensorLike, options?: { alpha?: number }) => Tensor> = 
   (x: TensorLike, options: { alpha?: number } = {}): Tensor => {
     checkOptions('elu', options, ['alpha']);
     const t = asTensor('elu', x);
-    return where(gt(t, 0), t, mul(expm1(minimum(t, 0)), options.alpha ?? 1));
+    const positive = gt(t, 0);
+    return where(positive, t, mul(expm1(where(positive, 0, t)), options.alpha ?? 1));
   },
   { samples: () => [{ shapes: [[7]], call: (x) => elu(x, { alpha: 0.7 }) }] },
 );

@@ -68,6 +68,8 @@ function distance(a: string, b: string): number {
 /** The known name nearest to `name`, or undefined when none is near. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   const lower = name.toLowerCase();
+  const longer = known.find((k) => lower.length > 2 && k.toLowerCase().startsWith(lower));
+  if (longer) return longer;
   const ranked = known.map((k) => [distance(lower, k.toLowerCase()), k] as const).sort((a, b) => a[0] - b[0]);
   const best = ranked[0];
   return best && best[0] <= Math.max(2, Math.floor(name.length / 3)) ? best[1] : undefined;

@@ -56,6 +56,25 @@ export function withRecording<T>(on: boolean, fn: () => T): T {
   }
 }
 
+let deferred: (() => void)[] | null = null;
+
+/** Runs an in-place side effect of an op (running statistics) now, or when the step around it decides to keep its results. */
+export function sideEffect(effect: () => void): void {
+  if (deferred) deferred.push(effect);
+  else effect();
+}
+
+/** Runs `fn` and returns its result with a function that carries out the side effects it put off. */
+export function deferEffects<T>(fn: () => T): [result: T, settle: () => void] {
+  const saved = deferred;
+  const effects: (() => void)[] = (deferred = []);
+  try {
+    return [fn(), () => effects.forEach((effect) => effect())];
+  } finally {
+    deferred = saved;
+  }
+}
+
 /** Sum of the versions of the tensors' storages: grows when any of them changes in place. */
 export const versionOf = (xs: readonly Tensor[]): number => xs.reduce((sum, x) => sum + x.storage.version, 0);
 
