@@ -25,7 +25,7 @@ INLINE void binaryRun(float* out, const float* a, i64 sa, const float* b, i64 sb
     span(from, to, [=](auto how, i64 k) { how.store(out + k, f(x, how.load(b + k))); });
   } else
     for (i64 k = from; k < to; k += W) {
-      const int count = static_cast<int>(min(W, to - k));
+      const int count = static_cast<int>(least(W, to - k));
       Part{count}.store(out + k, f(loadStrided(a + k * sa, sa, count), loadStrided(b + k * sb, sb, count)));
     }
 }

@@ -106,5 +106,49 @@ inline void swats(const Count* n, Count* e) {
   e[MOST_POINTERS - 1] = 7;
 }
 
+/** n, c, l */
+inline void batchNorm(const Count* n, Count* e) {
+  every(e, n[1]);
+  e[0] = e[3] = n[0] * n[1] * n[2];
+}
+inline void batchNormGrad(const Count* n, Count* e) {
+  batchNorm(n, e);
+  e[4] = e[0];
+}
+
+/** Behind a stream's pointer lie four words. */
+inline void random(const Count* n, Count* e) {
+  e[0] = n[1];
+  e[1] = 4;
+}
+inline void dropout(const Count* n, Count* e) {
+  e[0] = e[1] = n[2];
+  e[2] = 4;
+}
+
+inline Count area(Count rows, Count cols, Count ld) {
+  return rows.value == 0 || cols.value == 0 ? Count() : reach(rows, ld) + cols;
+}
+inline Count operand(Count trans, Count rows, Count cols, Count ld) {
+  return trans.value ? area(cols, rows, ld) : area(rows, cols, ld);
+}
+inline Count spread(Count one, Count batch, Count stride) {
+  return one.value == 0 || batch.value == 0 ? Count() : reach(batch, stride) + one;
+}
+
+/** batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc */
+inline void matmul(const Count* n, Count* e) {
+  e[0] = spread(area(n[1], n[2], n[8]), n[0], n[11]);
+  e[1] = spread(operand(n[4], n[1], n[3], n[6]), n[0], n[9]);
+  e[2] = spread(operand(n[5], n[3], n[2], n[7]), n[0], n[10]);
+  e[3] = n[2];
+}
+/** m, n, k, ta, tb, lda, ldb, ldc */
+inline void sgemm(const Count* n, Count* e) {
+  e[0] = area(n[0], n[1], n[7]);
+  e[1] = operand(n[3], n[0], n[2], n[5]);
+  e[2] = operand(n[4], n[2], n[1], n[6]);
+}
+
 }  // namespace extents
 }  // namespace thalweg

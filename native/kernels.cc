@@ -3,8 +3,11 @@
 #include "kernels.h"
 
 #include "binary.h"
+#include "matmul.h"
 #include "move.h"
+#include "norm.h"
 #include "pointwise.h"
+#include "random.h"
 #include "reduce.h"
 #include "softmax.h"
 #include "update.h"

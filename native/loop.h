@@ -6,8 +6,8 @@
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
-INLINE i64 min(i64 a, i64 b) { return a < b ? a : b; }
-INLINE i64 max(i64 a, i64 b) { return a > b ? a : b; }
+INLINE i64 least(i64 a, i64 b) { return a < b ? a : b; }
+INLINE i64 most(i64 a, i64 b) { return a > b ? a : b; }
 INLINE i64 ceilDiv(i64 a, i64 b) { return (a + b - 1) / b; }
 INLINE i64 roundUp(i64 a, i64 b) { return ceilDiv(a, b) * b; }
 
@@ -52,9 +52,9 @@ static void pieces(const Context& cx, i64 n, i64 weight, const G& g) {
     if (n > 0) g(i64{0}, n);
     return;
   }
-  const i64 count = min(n * weight / GRAIN, 4 * i64{cx.threads});
+  const i64 count = least(n * weight / GRAIN, 4 * i64{cx.threads});
   const i64 size = roundUp(ceilDiv(n, count), 64);
-  parallel(cx.threads, ceilDiv(n, size), [&](i64 task, int) { g(task * size, min(n, (task + 1) * size)); });
+  parallel(cx.threads, ceilDiv(n, size), [&](i64 task, int) { g(task * size, least(n, (task + 1) * size)); });
 }
 
 /** f(how, k) over [0, n), among threads. */
@@ -70,10 +70,10 @@ static void eachRow(const Context& cx, i64 rows, i64 weight, const F& f) {
     for (i64 row = 0; row < rows; ++row) f(row);
     return;
   }
-  const i64 count = min(max(rows * weight / GRAIN, 1), min(rows, 4 * i64{cx.threads}));
+  const i64 count = least(most(rows * weight / GRAIN, 1), least(rows, 4 * i64{cx.threads}));
   const i64 size = ceilDiv(rows, count);
   parallel(cx.threads, ceilDiv(rows, size), [&](i64 task, int) {
-    for (i64 row = task * size; row < min(rows, (task + 1) * size); ++row) f(row);
+    for (i64 row = task * size; row < least(rows, (task + 1) * size); ++row) f(row);
   });
 }
 

@@ -142,46 +142,40 @@ INLINE vf sine(vf x, int shift) {
 INLINE vf sin(vf x) { return sine(x, 0); }
 INLINE vf cos(vf x) { return sine(x, 1); }
 
-/** x P(x²) / Q(x²) (Eigen's coefficients); x itself where that is closer. */
+/** x P(x²) / Q(x²), minimax of degrees 4 and 4 on [0, 9.01], within 2.1e-8; beyond, tanh is 1 in float32. */
 INLINE vf tanh(vf x) {
-  const vf t = clamp(x, -7.90531110763549805f, 7.90531110763549805f);
+  const vf t = clamp(x, -9.01f, 9.01f);
   const vf z = t * t;
-  vf p = fma(z, -2.76076847742355e-16f, splat(2.00018790482477e-13f));
-  p = fma(p, z, -8.60467152213735e-11f);
-  p = fma(p, z, 5.12229709037114e-08f);
-  p = fma(p, z, 1.48572235717979e-05f);
-  p = fma(p, z, 6.37261928875436e-04f);
-  p = fma(p, z, 4.89352455891786e-03f);
-  vf q = fma(z, 1.19825839466702e-06f, splat(1.18534705686654e-04f));
-  q = fma(q, z, 2.26843463243900e-03f);
-  q = fma(q, z, 4.89352518554385e-03f);
-  const vf y = t * p / q;
-  return magnitude(x) < 0.0004f ? x : y;
+  vf p = fma(z, 1.3336792667283495e-8f, splat(2.0596229115499204e-5f));
+  p = fma(p, z, 3.4948080919600974e-3f);
+  p = fma(p, z, 1.3380369010025717e-1f);
+  p = fma(p, z, 9.999999792116085e-1f);
+  vf q = fma(z, 7.769258941763992e-7f, splat(3.284358562808713e-4f));
+  q = fma(q, z, 2.587401521350223e-2f);
+  q = fma(q, z, 4.6713684420323354e-1f);
+  q = fma(q, z, 1.0f);
+  return clamp(t * p / q, -1.0f, 1.0f);
 }
 
 INLINE vf sigmoid(vf x) { return 1.0f / (1.0f + exp(-x)); }
 
 INLINE vf softplus(vf x) { return (x > 0.0f ? x : vf{}) + log1p(exp(-magnitude(x))); }
 
-/** N. Juffa's erff: x + x p(x²) below 0.9277, 1 - e^q(|x|) above. */
+/** x P(x²) / Q(x²), minimax of degrees 5 and 5 on [0, 3.93], within 2.0e-8; beyond, erf is 1 in float32. */
 INLINE vf erf(vf x) {
-  const vf t = magnitude(x);
-  const vf z = x * x;
-  vf p = fma(z, -5.96761703e-4f, splat(4.99119423e-3f));
-  p = fma(p, z, -2.67681349e-2f);
-  p = fma(p, z, 1.12819925e-1f);
-  p = fma(p, z, -3.76125336e-1f);
-  p = fma(p, z, 1.28379166e-1f);
-  const vf inner = fma(p, x, x);
-  // From 4 on, erf is 1 in float32; larger arguments would overflow the polynomial.
-  const vf u = t > 4.0f ? splat(4.0f) : t;
-  vf q = fma(u, -1.72853470e-5f, splat(3.83197126e-4f));
-  q = fma(q, u * u, fma(u, -3.88396438e-3f, splat(2.42546219e-2f)));
-  q = fma(q, u, -1.06777877e-1f);
-  q = fma(q, u, -6.34846687e-1f);
-  q = fma(q, u, -1.28717512e-1f);
-  q = fma(q, u, -u);
-  return t > 0.927734375f ? withSign(1.0f - exp(q), x) : inner;
+  const vf t = clamp(x, -3.93f, 3.93f);
+  const vf z = t * t;
+  vf p = fma(z, 2.0419679686446683e-6f, splat(2.848090661175523e-4f));
+  p = fma(p, z, 3.7796276573164368e-3f);
+  p = fma(p, z, 5.27903418492086e-2f);
+  p = fma(p, z, 1.9078425391355236e-1f);
+  p = fma(p, z, 1.1283791453364813f);
+  vf q = fma(z, 3.8004070431786106e-5f, splat(1.1652173028791817e-3f));
+  q = fma(q, z, 1.4997473776729317e-2f);
+  q = fma(q, z, 1.1425769730328211e-1f);
+  q = fma(q, z, 5.024108621331256e-1f);
+  q = fma(q, z, 1.0f);
+  return clamp(t * p / q, -1.0f, 1.0f);
 }
 
 /** x Φ(x). Below -14 the result is 0 in float32; the clamp keeps -∞ from meeting that 0. */

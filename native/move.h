@@ -17,7 +17,7 @@ constexpr i64 SQUARE = 16;
 static void transposeRun(float* out, i64 so, const float* x, i64 sx, i64 rows, i64 cols) {
   for (i64 i = 0; i < rows; i += SQUARE)
     for (i64 j = 0; j < cols; j += SQUARE) {
-      const i64 h = min(SQUARE, rows - i), w = min(SQUARE, cols - j);
+      const i64 h = least(SQUARE, rows - i), w = least(SQUARE, cols - j);
       float square[SQUARE * SQUARE];
       for (i64 q = 0; q < w; ++q)
         for (i64 p = 0; p < h; ++p) square[p * SQUARE + q] = x[(j + q) * sx + i + p];
@@ -55,7 +55,7 @@ static void copy(Context& cx, float* out, const float* x, i64 d0, i64 d1, i64 d2
     const i64 strips = ceilDiv(d2, SQUARE);
     eachRow(cx, strips, 2 * SQUARE * d3, [=](i64 s) {
       const i64 k = s * SQUARE;
-      copyPlane(out + k * o2, x + k * i2, min(SQUARE, d2 - k), d3, o2, o3, i2, i3);
+      copyPlane(out + k * o2, x + k * i2, least(SQUARE, d2 - k), d3, o2, o3, i2, i3);
     });
     return;
   }
@@ -92,7 +92,7 @@ static void gather(Context& cx, float* out, const float* x, const int32_t* index
 /** Each task owns a range of targets and walks all indices, so every target gets its terms in their order. */
 static void takeGrad(Context& cx, float* out, const float* x, const int32_t* index, i64 outer, i64 n,
                      i64 inner, i64 m) {
-  const i64 parts = m * inner < 4 * GRAIN ? 1 : min(cx.threads, n);
+  const i64 parts = m * inner < 4 * GRAIN ? 1 : least(cx.threads, n);
   parallel(m * inner * outer < 2 * GRAIN ? 1 : cx.threads, outer * parts, [=](i64 task, int) {
     const i64 o = task / parts, part = task % parts;
     const i64 from = n * part / parts, to = n * (part + 1) / parts;

@@ -40,7 +40,7 @@ static void totals(Context& cx, i64 n, i64 weight, double* sums, const F& f) {
   double* leaf = static_cast<double*>(reserve(cx, leaves * N * sizeof(double)));
   const int threads = n * weight < 4 * GRAIN ? 1 : cx.threads;
   parallel(threads, leaves,
-           [&](i64 k, int) { leafTotals<N>(k * LEAF, min(n, (k + 1) * LEAF), leaf + k * N, f); });
+           [&](i64 k, int) { leafTotals<N>(k * LEAF, least(n, (k + 1) * LEAF), leaf + k * N, f); });
   for (i64 k = 0; k < leaves; ++k)
     for (int s = 0; s < N; ++s) sums[s] += leaf[k * N + s];
 }
@@ -84,7 +84,7 @@ static double foldLeaf(const float* x, i64 n) {
 template <class Op>
 static double foldRow(Context* cx, const float* x, i64 n) {
   const i64 leaves = ceilDiv(n, LEAF);
-  const auto leafAt = [=](i64 k) { return foldLeaf<Op>(x + k * LEAF, min(LEAF, n - k * LEAF)); };
+  const auto leafAt = [=](i64 k) { return foldLeaf<Op>(x + k * LEAF, least(LEAF, n - k * LEAF)); };
   double result = Op::identity;
   if (!cx || leaves < 4) {
     for (i64 k = 0; k < leaves; ++k) result = Op::fold(result, leafAt(k));
@@ -125,8 +125,8 @@ static void reduceWith(Context& cx, float* out, const float* x, i64 outer, i64 n
     return;
   }
   const i64 wide = COLUMNS * W, blocks = ceilDiv(inner, wide);
-  eachRow(cx, outer * blocks, n * min(inner, wide), [=](i64 task) {
-    const i64 i = task / blocks, from = task % blocks * wide, to = min(inner, from + wide);
+  eachRow(cx, outer * blocks, n * least(inner, wide), [=](i64 task) {
+    const i64 i = task / blocks, from = task % blocks * wide, to = least(inner, from + wide);
     float* o = out + i * inner;
     const float* row = x + i * n * inner;
     if (to - from == wide) {

@@ -1,0 +1,91 @@
+// Packing of matrix operands into panels that a register tile reads in order. Missing columns are filled with 0.
+#pragma once
+#include "tile.h"
+
+namespace thalweg {
+namespace THALWEG_NAMESPACE {
+
+/** Transposes W vectors of W lanes in log2 W rounds: round s swaps the off-diagonal blocks of side s. */
+INLINE void transpose(vf (&r)[W]) {
+#pragma GCC unroll 4
+  for (int s = 1; s < W; s *= 2) {
+    const vi lane = lanes();
+    const vi upper = (lane & s) != 0;
+    // Lanes of the first of a pair: its own lower blocks and the second's, shifted up; and the other way round.
+    const vi first = upper ? lane - s + W : lane, second = upper ? lane + W : lane + s;
+#pragma GCC unroll 16
+    for (int i = 0; i < W; ++i)
+      if (!(i & s)) {
+        const vf a = r[i], b = r[i + s];
+        r[i] = __builtin_shuffle(a, b, first);
+        r[i + s] = __builtin_shuffle(a, b, second);
+      }
+  }
+}
+
+/** Rows that are copied panel by panel: enough to reuse a page, few enough for L1. */
+constexpr i64 PACK_ROWS = 16;
+
+/** Panels of `terms` rows of TILE_COLS columns from B stored [terms, cols] with row stride ldb. */
+static void packRows(float* out, const float* b, i64 ldb, i64 terms, i64 cols) {
+  for (i64 p = 0; p < terms; p += PACK_ROWS) {
+    const i64 end = least(terms, p + PACK_ROWS);
+    float* panel = out;
+    for (i64 j = 0; j < cols; j += TILE_COLS, panel += terms * TILE_COLS) {
+      const i64 width = least(TILE_COLS, cols - j);
+      if (width == TILE_COLS) {
+        for (i64 q = p; q < end; ++q)
+#pragma GCC unroll 2
+          for (int v = 0; v < TILE_VECTORS; ++v)
+            storeAs(panel + q * TILE_COLS + v * W, loadAs<vf>(b + q * ldb + j + v * W));
+      } else {
+        for (i64 q = p; q < end; ++q)
+          for (int v = 0; v < TILE_VECTORS; ++v) {
+            const int count = static_cast<int>(least(W, most(0, width - v * W)));
+            storeAs(panel + q * TILE_COLS + v * W, loadPart(b + q * ldb + j + (count ? v * W : 0), count));
+          }
+      }
+    }
+  }
+}
+
+/** One square of W terms and up to W columns, from B stored [cols, terms]. */
+INLINE void packSquare(float* out, const float* b, i64 ldb, i64 terms, i64 cols) {
+  vf r[W];
+  if (terms == W && cols == W) {
+#pragma GCC unroll 16
+    for (int i = 0; i < W; ++i) r[i] = loadAs<vf>(b + i * ldb);
+  } else {
+    for (int i = 0; i < W; ++i) r[i] = i < cols ? loadPart(b + i * ldb, static_cast<int>(terms)) : vf{};
+  }
+  transpose(r);
+  if (terms == W) {
+#pragma GCC unroll 16
+    for (int i = 0; i < W; ++i) storeAs(out + i * TILE_COLS, r[i]);
+  } else {
+    for (int i = 0; i < terms; ++i) storeAs(out + i * TILE_COLS, r[i]);
+  }
+}
+
+/** As packRows, from B stored [cols, terms] with row stride ldb. */
+static void packColumns(float* out, const float* b, i64 ldb, i64 terms, i64 cols) {
+  for (i64 j = 0; j < cols; j += TILE_COLS, out += terms * TILE_COLS)
+    for (int v = 0; v < TILE_VECTORS; ++v) {
+      const i64 width = least(W, most(0, cols - j - v * W));
+      for (i64 p = 0; p < terms; p += W)
+        packSquare(out + p * TILE_COLS + v * W, b + (width ? (j + v * W) * ldb + p : 0), ldb, least(W, terms - p), width);
+    }
+}
+
+/** `rows` ≤ TILE_ROWS rows of A stored [terms, rows] with row stride lda, side by side for each term. */
+static void packFactors(float* out, const float* a, i64 lda, i64 terms, i64 rows) {
+#if defined(__AVX512F__)
+  for (i64 p = 0; p < terms; ++p) storePart(out + p * rows, loadPart(a + p * lda, static_cast<int>(rows)), static_cast<int>(rows));
+#else
+  for (i64 p = 0; p < terms; ++p)
+    for (i64 i = 0; i < rows; ++i) out[p * rows + i] = a[p * lda + i];
+#endif
+}
+
+}  // namespace THALWEG_NAMESPACE
+}  // namespace thalweg

@@ -1,0 +1,120 @@
+// Kernels of random numbers: Philox4x32-10 (Salmon et al., 2011). Element k of a draw depends on the four random words, the
+// draw and k alone, so neither vector length nor threads change a bit.
+#pragma once
+#include "loop.h"
+#include "math.h"
+
+namespace thalweg {
+namespace THALWEG_NAMESPACE {
+
+/** The 64-bit products of the even 32-bit lanes. */
+INLINE vu evenProducts(vu a, vu b) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<vu>(_mm512_mul_epu32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<vu>(_mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#elif defined(__SSE2__)
+  return reinterpret_cast<vu>(_mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#else
+  vu p;
+  for (int k = 0; k < W; k += 2) {
+    const uint64_t product = static_cast<uint64_t>(a[k]) * b[k];
+    p[k] = static_cast<uint32_t>(product);
+    p[k + 1] = static_cast<uint32_t>(product >> 32);
+  }
+  return p;
+#endif
+}
+
+/** The words of each group of four, in reverse. */
+INLINE vu reverseFours(vu v) {
+  vi order = 3 - (lanes() & 3) + (lanes() & ~3);
+  return __builtin_shuffle(v, order);
+}
+
+typedef uint64_t vq __attribute__((vector_size(4 * W)));
+
+/** A stream: its key and number, and W / 4 blocks at a time, one in each group of four lanes. */
+struct Stream {
+  uint32_t key[2], draw;
+
+  Stream(const uint32_t* words, i64 number)
+      : key{words[0], words[1]}, draw(words[2] + static_cast<uint32_t>(number)) {}
+
+  /** Words of elements k to k + W - 1; k is a multiple of 4. */
+  INLINE_MEMBER vu words(i64 k) const {
+    const vi lane = lanes();
+    const vi place = lane & 3;
+    const vu block = reinterpret_cast<vu>(lane >> 2) + static_cast<uint32_t>(k / 4);
+    // A group holds counter (block, draw, 0, 0).
+    vu c = place == 0 ? block : place == 1 ? splat(draw) : vu{};
+    const vu factors = place < 2 ? splat(0xd2511f53u) : splat(0xcd9e8d57u);
+    vu keys = place == 0 ? splat(key[0]) : place == 2 ? splat(key[1]) : vu{};
+    const vu weyl = place == 0 ? splat(0x9e3779b9u) : place == 2 ? splat(0xbb67ae85u) : vu{};
+    for (int round = 0; round < 10; ++round) {
+      // [l0 h0 l1 h1] reversed is [h1 l1 h0 l0]; words 1 and 3 move to 0 and 2 and are mixed in there, with the keys.
+      const vu product = reverseFours(evenProducts(c, factors));
+      const vu odd = reinterpret_cast<vu>(reinterpret_cast<vq>(c) >> 32);
+      c = product ^ odd ^ keys;
+      keys += weyl;
+    }
+    return c;
+  }
+
+  /** 24 bits as numbers in [0, 1). */
+  INLINE_MEMBER vf uniform(i64 k) const { return toReal(reinterpret_cast<vi>(words(k) >> 8)) * 0x1p-24f; }
+};
+
+/** sin and cos of 2πv for v in [0, 1): v is cut in quarters exactly. */
+INLINE void sinCosTurns(vf v, vf& s, vf& c) {
+  const vf quarters = roundEven(v * 4.0f);
+  const vf r = fma(quarters, -0.25f, v) * 6.28318531f;
+  const vi n = truncate(quarters);
+  s = math::sineOf(r, n);
+  c = math::sineOf(r, n + 1);
+}
+
+/** Box and Muller on two vectors of uniforms: pairs (u, v) lie side by side. */
+INLINE void boxMuller(vf& a, vf& b) {
+  const vi lane = lanes();
+  const vf u = __builtin_shuffle(a, b, lane * 2), v = __builtin_shuffle(a, b, lane * 2 + 1);
+  const vf radius = root(-2.0f * math::log(1.0f - u));
+  vf s, c;
+  sinCosTurns(v, s, c);
+  s *= radius;
+  c *= radius;
+  const vi first = (lane >> 1) + (lane & 1) * W;
+  a = __builtin_shuffle(c, s, first);
+  b = __builtin_shuffle(c, s, first + W / 2);
+}
+
+namespace rows {
+
+static void uniform(Context& cx, float* out, const uint32_t* words, i64 draw, i64 n) {
+  const Stream stream(words, draw);
+  sweep(cx, n, 12, [=](auto how, i64 k) { how.store(out + k, stream.uniform(k)); });
+}
+
+static void normal(Context& cx, float* out, const uint32_t* words, i64 draw, i64 n) {
+  const Stream stream(words, draw);
+  pieces(cx, n, 16, [=](i64 from, i64 to) {
+    for (i64 k = from; k < to; k += 2 * W) {
+      vf a = stream.uniform(k), b = stream.uniform(k + W);
+      boxMuller(a, b);
+      Part{static_cast<int>(least(W, to - k))}.store(out + k, a);
+      if (to - k > W) Part{static_cast<int>(least(W, to - k - W))}.store(out + k + W, b);
+    }
+  });
+}
+
+static void dropout(Context& cx, float* out, const float* x, const uint32_t* words, i64 draw, double p, i64 n) {
+  const Stream stream(words, draw);
+  const vf keep = splat(static_cast<float>(1 / (1 - p))), limit = splat(static_cast<float>(p));
+  sweep(cx, n, 12, [=](auto how, i64 k) {
+    how.store(out + k, stream.uniform(k) >= limit ? how.load(x + k) * keep : vf{});
+  });
+}
+
+}  // namespace rows
+}  // namespace THALWEG_NAMESPACE
+}  // namespace thalweg

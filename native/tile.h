@@ -1,0 +1,171 @@
+// The register tile of matrix products: R rows by V vectors of C, summed over a run of terms. Each element is summed in the
+// order of the terms by the same operations in every variant, so cutting C differently changes no bit.
+#pragma once
+#include "loop.h"
+#include "math.h"
+
+namespace thalweg {
+namespace THALWEG_NAMESPACE {
+
+/** Rows of the tile. With two vectors a row, accumulators, a row of B and a factor of A fill the registers. */
+#if defined(__AVX512F__)
+constexpr int TILE_ROWS = 14;
+#elif defined(__ARM_NEON)
+constexpr int TILE_ROWS = 12;
+#elif defined(__AVX2__)
+constexpr int TILE_ROWS = 6;
+#else
+constexpr int TILE_ROWS = 4;
+#endif
+constexpr int TILE_VECTORS = 2;
+constexpr int TILE_COLS = TILE_VECTORS * W;
+
+/** What happens to the sums on their way to C. */
+struct Ending {
+  float alpha, beta;
+  const float* bias;
+  int act;
+};
+
+/** Where a tile's sums go. Sums are added to C unless they are the first; bias and activation come with the last. */
+struct Target {
+  float* c;
+  i64 ldc;
+  const float* bias;
+  /** Lanes of the last vector that exist. */
+  int lanes;
+  bool first, last;
+  const Ending* end;
+};
+
+/** Activations by number, as in the kernel table. */
+INLINE vf activate(int act, vf x) {
+  if (act == 1) return x < 0.0f ? vf{} : x;
+  if (act == 2) return math::gelu(x);
+  if (act == 3) return math::tanh(x);
+  return act == 4 ? math::sigmoid(x) : x;
+}
+
+/** Activates a tile that was just stored and still lies in L1. */
+static __attribute__((noinline)) void activateTile(const Target& t, int rows, int vectors) {
+  for (int i = 0; i < rows; ++i) {
+    float* c = t.c + i * t.ldc;
+    span(0, (vectors - 1) * W + t.lanes, [=](auto how, i64 k) { how.store(c + k, activate(t.end->act, how.load(c + k))); });
+  }
+}
+
+template <int R, int V>
+INLINE void finish(vf (&acc)[R][V], const Target& t) {
+  const Ending& end = *t.end;
+  const float alpha = end.alpha, beta = t.first ? end.beta : 1.0f;
+  if (alpha != 1.0f)
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i)
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) acc[i][v] *= alpha;
+  const float* bias = t.last ? t.bias : nullptr;
+#pragma GCC unroll 8
+  for (int v = 0; v < V; ++v) {
+    const int count = v == V - 1 ? t.lanes : W;
+    float* c = t.c + v * W;
+    if (beta != 0.0f)
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+        const vf old = count == W ? loadAs<vf>(c + i * t.ldc) : loadPart(c + i * t.ldc, count);
+        acc[i][v] += old * beta;
+      }
+    if (bias) {
+      const vf b = count == W ? loadAs<vf>(bias + v * W) : loadPart(bias + v * W, count);
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) acc[i][v] += b;
+    }
+    if (count == W)
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) storeAs(c + i * t.ldc, acc[i][v]);
+    else
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) storePart(c + i * t.ldc, acc[i][v], count);
+  }
+  if (t.last && end.act) activateTile(t, R, V);
+}
+
+/** A factor of A into every lane, straight from memory. */
+INLINE vf factorAt(const float* p) {
+#if defined(__AVX512F__)
+  return _mm512_set1_ps(*p);
+#elif defined(__AVX2__)
+  return _mm256_broadcast_ss(p);
+#else
+  return splat(*p);
+#endif
+}
+
+/** A's terms lie side by side, its rows `step` apart. */
+struct ByRow {
+  const float* p[(TILE_ROWS + 2) / 3];
+  i64 step;
+  INLINE_MEMBER ByRow(const float* a, i64 s) : step(s) {
+    for (int k = 0; k < (TILE_ROWS + 2) / 3; ++k) p[k] = a + 3 * k * s;
+  }
+  INLINE_MEMBER vf at(int i) const { return factorAt(p[i / 3] + (i % 3) * step); }
+  template <int R>
+  INLINE_MEMBER void next() {
+#pragma GCC unroll 8
+    for (int k = 0; k < (R + 2) / 3; ++k) ++p[k];
+  }
+};
+
+/** A's rows lie side by side, its terms `step` apart: a transposed operand, or a packed one. */
+struct ByTerm {
+  const float* p;
+  i64 step;
+  INLINE_MEMBER ByTerm(const float* a, i64 s) : p(a), step(s) {}
+  INLINE_MEMBER vf at(int i) const { return factorAt(p + i); }
+  template <int R>
+  INLINE_MEMBER void next() {
+    p += step;
+  }
+};
+
+template <class A, int R, int V>
+static void tile(i64 terms, const float* a, i64 step, const float* b, i64 ldb, const Target& t) {
+  vf acc[R][V] = {};
+  A from(a, step);
+  for (i64 k = 0; k < terms; ++k) {
+    vf row[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) row[v] = loadAs<vf>(b + v * W);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      const vf factor = from.at(i);
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) acc[i][v] = fma(factor, row[v], acc[i][v]);
+    }
+    from.template next<R>();
+    b += ldb;
+  }
+  finish(acc, t);
+}
+
+using TileKernel = void (*)(i64 terms, const float* a, i64 step, const float* b, i64 ldb, const Target& t);
+
+/** Variants by number of rows; one table for each way to read A and each width. */
+template <class A, int V>
+INLINE TileKernel tileOf(i64 rows) {
+  static const TileKernel table[] = {
+      &tile<A, 1, V>,  &tile<A, 2, V>,  &tile<A, 3, V>,  &tile<A, 4, V>,
+#if defined(__AVX2__) || defined(__ARM_NEON)
+      &tile<A, 5, V>,  &tile<A, 6, V>,
+#endif
+#if defined(__AVX512F__) || defined(__ARM_NEON)
+      &tile<A, 7, V>,  &tile<A, 8, V>,  &tile<A, 9, V>,  &tile<A, 10, V>, &tile<A, 11, V>, &tile<A, 12, V>,
+#endif
+#if defined(__AVX512F__)
+      &tile<A, 13, V>, &tile<A, 14, V>,
+#endif
+  };
+  return table[rows - 1];
+}
+
+}  // namespace THALWEG_NAMESPACE
+}  // namespace thalweg
