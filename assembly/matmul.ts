@@ -98,7 +98,7 @@ function block(
 ): void {
   let ai: usize = ta ? 4 : lda;
   let ak: usize = ta ? lda : 4;
-  let pair = 2 * ai;
+  let pair: usize = ai << 1;
   if (Left.packs(ta, m, k, lda)) {
     Pack.pairs(PACKED_A, a, lda, m, k);
     a = PACKED_A;
@@ -124,7 +124,7 @@ function block(
       memory.copy(EDGE_BIAS, from, usize(cols) << 2);
       from = EDGE_BIAS;
     }
-    Tile.column(c + at, ldc, cols, a, ai, pair, ak, right, bk, m, k, from, adds, lowest);
+    Tile.column(c + at, ldc, cols, a, ai, pair, ak, right, bk, m, k, from, 0, adds, lowest);
   }
 }
 

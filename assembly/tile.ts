@@ -12,8 +12,10 @@ export const HEIGHT: i32 = 256;
 export const PANEL: i32 = 16;
 export const PACKED_B: usize = SCRATCH;
 export const PACKED_A: usize = SCRATCH + (1 << 20);
-/** Free space for the tables of convolutions. */
-export const TABLES: usize = SCRATCH + (2 << 20);
+/** Convolutions pack one panel of B at a time, at most 1024 deep, so the rest of B's megabyte holds their tables. */
+export const TABLES: usize = SCRATCH + (1 << 17);
+/** Bytes that a convolution may pack of A. */
+export const CAPACITY: usize = 3 << 20;
 
 /** What the tile starts from when it adds to nothing. */
 const ZEROS: usize = memory.data(64, 16);
@@ -82,7 +84,7 @@ export class Tile {
 
   /**
    * One panel of B against `m` rows of A: the second row of a pair `ai` bytes after the first, the next pair `pair` bytes;
-   * outputs `ldc` bytes apart. Starts from C itself, from one row (`from`, with all 16 columns), or from nothing.
+   * outputs `ldc` bytes apart. Starts from C itself (`adds`), from rows of 16 (`from`, `step` bytes apart), or from nothing.
    */
   static column(
     c: usize,
@@ -97,11 +99,12 @@ export class Tile {
     m: i32,
     k: i32,
     from: usize,
+    step: usize,
     adds: bool,
     lowest: f32,
   ): void {
     const narrow = cols < PANEL;
-    const start = from ? from : ZEROS;
+    let start = from ? from : ZEROS;
     for (let i = 0; i < m; i += 2) {
       const last = i + 1 == m;
       const d = last ? c : c + ldc;
@@ -112,7 +115,7 @@ export class Tile {
       const c0 = narrow ? SPARE : c;
       const c1 = narrow || last ? SPARE + 64 : d;
       const f0 = adds ? c0 : start;
-      const f1 = adds ? (last ? c0 : c1) : start;
+      const f1 = adds ? (last ? c0 : c1) : last ? start : start + step;
       Tile.run(c0, c1, f0, f1, a, last ? a : a + ai, ak, b, bk, k, lowest);
       if (narrow) {
         memory.copy(c, SPARE, usize(cols) << 2);
@@ -120,6 +123,34 @@ export class Tile {
       }
       c = d + ldc;
       a += pair;
+      start += 2 * step;
+    }
+  }
+
+  /** The same with every output at its own place: column j of the panel lies `offsets[j]` bytes after c. */
+  static scatter(
+    c: usize,
+    ldc: usize,
+    cols: i32,
+    offsets: usize,
+    a: usize,
+    ai: usize,
+    pair: usize,
+    ak: usize,
+    b: usize,
+    m: i32,
+    k: i32,
+    adds: bool,
+  ): void {
+    for (let i = 0; i < m; i += 2, a += pair, c += 2 * ldc) {
+      const last = i + 1 == m;
+      Tile.run(SPARE, SPARE + 64, ZEROS, ZEROS, a, last ? a : a + ai, ak, b, 64, k, -Infinity);
+      for (let j: usize = 0; j < usize(cols) << 2; j += 4) {
+        const to = c + load<u32>(offsets + j);
+        f32.store(to, f32.load(SPARE + j) + (adds ? f32.load(to) : 0));
+        if (last) continue;
+        f32.store(to + ldc, f32.load(SPARE + j, 64) + (adds ? f32.load(to + ldc) : 0));
+      }
     }
   }
 }
