@@ -7,6 +7,7 @@ import {
   callGolden,
   decode,
   distance,
+  LATER,
   readGolden,
   Skip,
   type Attrs,
