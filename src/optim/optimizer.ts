@@ -1,0 +1,385 @@
+// The base of all optimizers: groups, flat memory, schedules, state. A rule adds its facts only (defaults, checks, names
+// of state arrays, and kernel and scalars of a step). A step checks and allocates everything before it changes anything.
+import type { KernelName } from '../kernels/table.js';
+import { launch } from '../kernels/launch.js';
+import { heap } from '../memory/heap.js';
+import { Storage } from '../memory/storage.js';
+import { inStepScope } from '../autodiff/backward.js';
+import { readOptions } from '../schedule/fields.js';
+import type { Schedule } from '../schedule/schedule.js';
+import { checkNumber, describe, rangeError, showShape, typeError } from '../tensor/errors.js';
+import { Tensor } from '../tensor/tensor.js';
+import { cellsOf, Flat, normOf, scaleAll, type Segment } from './flat.js';
+import type { BaseOptions, Betas, Fields, Group, GroupSpec, ParamsOrGroups, Resolved } from './options.js';
+import { readState, type Restorable, writeState, type OptimizerState } from './state.js';
+
+/** One launch: `kernel(param, grad, ...states, [totals], cells, n)`. */
+export interface Update {
+  readonly kernel: KernelName;
+  /** State arrays in the kernel's order; null for one that is absent. */
+  readonly states: readonly (string | null)[];
+  /** The scalars, in double. */
+  readonly cells: readonly number[];
+  /** How many reals the kernel hands back, as high and low parts, between states and cells. */
+  readonly totals?: number;
+}
+
+/** All that one optimizer's file says. */
+export interface Facts<O extends BaseOptions> {
+  readonly name: string;
+  /** Default and check of every option; `given` is there for defaults that depend on another option. */
+  fields(given: O): Fields<O>;
+  /** Checks that concern several options. */
+  check?(where: string, options: Required<O>): void;
+  /** Names of all state arrays it may have; each has the shape of its parameter. */
+  readonly states: readonly string[];
+  /** What a new state array is filled with, where that is not 0. */
+  initial?(options: Required<O>): Readonly<Record<string, number>>;
+  /** The update of parameters that had `t - 1` updates before. */
+  update(options: Resolved<O>, t: number): Update;
+}
+
+/** A launch that a step is about to make or has made. */
+export interface Job {
+  readonly group: number;
+  readonly segment: Segment;
+  readonly update: Update;
+  /** What the kernel handed back, once it ran. */
+  totals: number[];
+}
+
+/**
+ * What all optimizers share. Parameters are moved into one run of memory per group and stay the same tensors.
+ *
+ * - A parameter without gradient (`grad === null`) or with `requiresGrad` false is left alone by a step: no decay, no
+ *   state, no step count. A gradient of zeros is a gradient: moments decay and weight decay applies.
+ * - `lr` may be a schedule; it is read with the number of earlier `step()` calls. If it gives a momentum, that replaces
+ *   `betas[0]`, or `momentum` where there are no betas.
+ * - Everything in `groups` may be edited between steps and is checked again by the next one.
+ */
+export class Optimizer<O extends BaseOptions = BaseOptions> {
+  /** The groups with their options, which may be edited: `opt.groups[0].lr = 1e-4`. */
+  readonly groups: readonly Group<O>[] = [];
+  protected readonly flats: Flat[] = [];
+  private readonly checked: Required<O>[] = [];
+  private readonly optionNames: readonly (keyof O & string)[];
+  private taken = 0;
+
+  protected constructor(
+    private readonly facts: Facts<O>,
+    params: ParamsOrGroups<O>,
+    private readonly defaults: O,
+  ) {
+    const where = this.where();
+    const read = readOptions(where, defaults, facts.fields(defaults));
+    facts.check?.(where, read);
+    this.optionNames = Object.keys(read) as (keyof O & string)[];
+    const specs = splitGroups<O>(where, params);
+    this.append(specs);
+  }
+
+  /** The name of the rule, as in `optim.Adam`. */
+  get name(): string {
+    return this.facts.name;
+  }
+
+  /** Calls of {@link step} so far; the position in the schedules. */
+  get stepCount(): number {
+    return this.taken;
+  }
+
+  /** The learning rate that the next step will use, of each group. */
+  get lr(): number[] {
+    return this.groups.map((_, k) => this.resolve(k).lr);
+  }
+
+  /**
+   * Adds parameters with options of their own.
+   * @throws TypeError for a parameter or name that the optimizer has already.
+   */
+  addGroup(group: GroupSpec<O>): void {
+    this.append([group]);
+  }
+
+  /** Updates every parameter that has a gradient: one pass over memory per group. */
+  step(): void {
+    const options = this.groups.map((_, k) => this.resolve(k));
+    this.checkWidth('step');
+    inStepScope(() => {
+      const jobs = options.flatMap((o, k) => this.plan(k, o));
+      for (const job of jobs) this.run(job);
+      this.taken++;
+      this.stepped(jobs, options);
+    });
+  }
+
+  /** Forgets all gradients. */
+  zeroGrad(): void {
+    for (const { params } of this.groups) for (const t of params) t.grad = null;
+  }
+
+  /** The Euclidean norm over all gradients, summed in double; not finite if and only if some gradient is not. */
+  gradNorm(): number {
+    this.checkWidth('gradNorm');
+    return inStepScope(() => normOf(this.flats.flatMap((flat) => flat.gradients())));
+  }
+
+  /** Multiplies all gradients by a number. */
+  scaleGrads(factor: number): void {
+    checkNumber(this.where('scaleGrads'), 'factor', factor);
+    this.checkWidth('scaleGrads');
+    inStepScope(() =>
+      scaleAll(
+        this.flats.flatMap((flat) => flat.gradients()),
+        factor,
+      ),
+    );
+  }
+
+  /**
+   * Returns everything that the next steps depend on, except the parameters: options, step counts, state arrays (copies)
+   * by parameter name. Plain objects, numbers and typed arrays only.
+   */
+  stateDict(): OptimizerState {
+    return writeState(this.restorable());
+  }
+
+  /**
+   * Continues from a state: matched by parameter name, so groups and parameters may stand in another order. Options come
+   * from the state too (edit `groups` afterwards to change them), except a schedule, which stays the one of this
+   * optimizer and goes on at the saved position.
+   * @throws TypeError or ShapeError that names what is missing, unexpected or of another shape; nothing is changed then.
+   */
+  loadStateDict(state: OptimizerState): void {
+    this.checkWidth('loadStateDict');
+    readState(this.where('loadStateDict'), this.restorable(), state)();
+  }
+
+  /** `optim.Adam.step`, for messages. */
+  protected where(method?: string): string {
+    return method ? `optim.${this.facts.name}.${method}` : `optim.${this.facts.name}`;
+  }
+
+  /** What launches that are otherwise alike must have in common to become one. */
+  protected kindOf(_group: number, _index: number): unknown {
+    return null;
+  }
+
+  /** The launch for a segment whose first parameter is `index`. */
+  protected updateOf(_group: number, _index: number, options: Resolved<O>, t: number): Update {
+    return this.facts.update(options, t);
+  }
+
+  /** Called after the launches of a step. */
+  protected stepped(_jobs: readonly Job[], _options: readonly Resolved<O>[]): void {}
+
+  /** State beyond the arrays: plain JSON. */
+  protected extraState(): unknown {
+    return undefined;
+  }
+
+  /** Checks extra state; returns what puts it in place. */
+  protected readExtraState(_where: string, _extra: unknown): () => void {
+    return () => {};
+  }
+
+  /** The options of a group as this step sees them. */
+  protected resolve(k: number): Resolved<O> {
+    const options = this.check(k);
+    const { lr } = options;
+    if (typeof lr === 'number') return options as Resolved<O>;
+    const now = (lr as Schedule).at(this.taken);
+    const resolved: Record<string, unknown> = { ...options, lr: now.lr };
+    if (now.momentum !== undefined) {
+      if ('betas' in resolved) resolved['betas'] = [now.momentum, ...(resolved['betas'] as Betas).slice(1)];
+      else if ('momentum' in resolved) resolved['momentum'] = now.momentum;
+    }
+    return resolved as unknown as Resolved<O>;
+  }
+
+  /** The options of a group, checked again if they were edited. */
+  private check(k: number): Required<O> {
+    const [group, known] = [this.groups[k]!, this.checked[k]!];
+    if (this.optionNames.every((name) => group[name] === known[name])) return known;
+    const edited = Object.fromEntries(this.optionNames.map((name) => [name, group[name]])) as unknown as O;
+    const read = this.readGroup(k, edited);
+    Object.assign(group, read);
+    return (this.checked[k] = read);
+  }
+
+  private readGroup(k: number, given: O): Required<O> {
+    const where = k === 0 ? this.where() : `${this.where()}.groups[${k}]`;
+    const options = readOptions(where, given, this.facts.fields(given));
+    this.facts.check?.(where, options);
+    return options;
+  }
+
+  /** Checks all new groups, then takes their parameters in. */
+  private append(specs: readonly GroupSpec<O>[]): void {
+    const where = this.where();
+    const first = this.groups.length;
+    const seen = { names: new Set<string>(), storages: new Map<Storage, string>() };
+    for (const { names, params } of this.groups)
+      params.forEach((t, i) => seen.storages.set(t.storage, names[i]!) && seen.names.add(names[i]!));
+    const fresh = specs.map((spec, k) => {
+      const { params, ...own } = spec;
+      const options = this.readGroup(first + k, { ...this.defaults, ...own } as unknown as O);
+      return { options, ...readParams(where, params, seen) };
+    });
+    inStepScope(() => {
+      for (const { options, tensors, names } of fresh) {
+        const flat = new Flat(tensors, names);
+        tensors.forEach((_, i) => flat.takeIn(i));
+        this.flats.push(flat);
+        this.checked.push(options);
+        (this.groups as Group<O>[]).push(groupOf(options, flat));
+      }
+    });
+  }
+
+  private checkWidth(method: string): void {
+    if (this.flats[0]!.width === heap.width) return;
+    const name = (width: number): string => (width === 4 ? 'single' : 'double');
+    throw typeError(
+      this.where(method),
+      `the optimizer was made in ${name(this.flats[0]!.width)} precision and is used in ${name(heap.width)}`,
+    );
+  }
+
+  /** The launches of a group, with all memory they need. */
+  private plan(k: number, options: Resolved<O>): Job[] {
+    const flat = this.flats[k]!;
+    flat.tensors.forEach((_, i) => flat.isActive(i) && flat.takeIn(i));
+    const initial = this.facts.initial?.(options) ?? {};
+    return flat
+      .segments((i) => this.kindOf(k, i))
+      .map((segment) => {
+        const update = this.updateOf(k, segment.first, options, flat.steps[segment.first]! + 1);
+        for (const name of update.states) if (name) flat.array(name, initial[name] ?? 0);
+        return { group: k, segment, update, totals: [] };
+      });
+  }
+
+  private run(job: Job): void {
+    const { segment, update } = job;
+    const { kernel, states, totals = 0 } = update;
+    const flat = this.flats[job.group]!;
+    const n = flat.extent(segment);
+    if (n > 0) {
+      const runs = states.map((name) => (name ? flat.at(flat.array(name, 0), segment.first) : 0));
+      const out = totals > 0 ? Storage.inScope(totals) : null;
+      launch(
+        kernel,
+        flat.at(flat.params, segment.first),
+        flat.gradAt(segment.first),
+        ...runs,
+        ...(out ? [out.address()] : []),
+        cellsOf(update.cells),
+        n,
+      );
+      if (out) job.totals = Array.from(out.values());
+    }
+    for (let i = segment.first; i <= segment.last; i++) {
+      flat.steps[i]!++;
+      flat.tensors[i]!.storage.touch();
+    }
+  }
+
+  /** What saving and loading need to reach. */
+  private restorable(): Restorable {
+    return {
+      name: this.facts.name,
+      flats: this.flats,
+      options: this.groups.map((_, k) => this.check(k) as Readonly<Record<string, unknown>>),
+      arrays: this.facts.states,
+      steps: this.taken,
+      extra: this.extraState(),
+      readOptions: (k, given) => this.readGroup(k, given as unknown as O) as Record<string, unknown>,
+      needs: (options, t) => {
+        const fixed = { ...options, lr: typeof options['lr'] === 'number' ? options['lr'] : 0 };
+        return this.facts.update(fixed as unknown as Resolved<O>, t).states.filter((s) => s !== null);
+      },
+      initial: (options) => this.facts.initial?.(options as unknown as Required<O>) ?? {},
+      setOptions: (k, options) => Object.assign(this.groups[k]!, options),
+      setSteps: (steps) => (this.taken = steps),
+      readExtra: (where, extra) => this.readExtraState(where, extra),
+    };
+  }
+}
+
+/** A group for `opt.groups`: sealed, so that a misspelt option throws where it is set. */
+function groupOf<O extends BaseOptions>(options: Required<O>, flat: Flat): Group<O> {
+  const group = { ...options };
+  const fixed = (value: readonly unknown[]): PropertyDescriptor => ({ value: Object.freeze(value) });
+  Object.defineProperties(group, { params: fixed([...flat.tensors]), names: fixed([...flat.names]) });
+  return Object.seal(group) as unknown as Group<O>;
+}
+
+const isPair = (item: unknown): item is readonly [string, Tensor] =>
+  Array.isArray(item) && item.length === 2 && typeof item[0] === 'string';
+
+/** What was passed as `params`, as groups. */
+function splitGroups<O>(where: string, params: ParamsOrGroups<O>): GroupSpec<O>[] {
+  const items = [...checkIterable(where, params)];
+  const groups = items.filter((item) => isSpec<O>(item));
+  if (groups.length === 0) return [{ params: items as Tensor[] } as unknown as GroupSpec<O>];
+  if (groups.length < items.length)
+    throw typeError(where, 'params mixes parameters and groups', 'put the parameters into a group');
+  return groups;
+}
+
+const isSpec = <O>(item: unknown): item is GroupSpec<O> =>
+  typeof item === 'object' &&
+  item !== null &&
+  !Array.isArray(item) &&
+  !(item instanceof Tensor) &&
+  'params' in item;
+
+function checkIterable(where: string, params: unknown): Iterable<unknown> {
+  if (typeof (params as Partial<Iterable<unknown>> | null)?.[Symbol.iterator] === 'function')
+    return params as Iterable<unknown>;
+  const hint =
+    params instanceof Tensor
+      ? 'put the tensor into an array'
+      : typeof (params as { parameters?: unknown } | null)?.parameters === 'function'
+        ? 'pass model.parameters() or model.namedParameters()'
+        : undefined;
+  throw typeError(
+    where,
+    `params must be tensors, [name, tensor] pairs or groups, got ${describe(params)}`,
+    hint,
+  );
+}
+
+interface Seen {
+  names: Set<string>;
+  storages: Map<Storage, string>;
+}
+
+/** The parameters of one group, checked; unnamed ones are called by their position among all. */
+function readParams(where: string, params: unknown, seen: Seen): { tensors: Tensor[]; names: string[] } {
+  const [tensors, names]: [Tensor[], string[]] = [[], []];
+  for (const item of checkIterable(where, params)) {
+    const name = isPair(item) ? item[0] : String(seen.names.size);
+    const t: unknown = isPair(item) ? item[1] : item;
+    if (!(t instanceof Tensor))
+      throw typeError(where, `parameter "${name}" must be a Tensor, got ${describe(t)}`);
+    if (t.storage.kind === 'int') throw typeError(where, `parameter "${name}" holds integers`);
+    if (t.node)
+      throw typeError(
+        where,
+        `parameter "${name}", shape ${showShape(t.shape)}, was computed from other tensors`,
+        'optimize those, or its detach()',
+      );
+    const twin = seen.storages.get(t.storage);
+    if (twin !== undefined)
+      throw typeError(where, `parameter "${name}" is the same tensor as parameter "${twin}"`);
+    if (seen.names.has(name)) throw typeError(where, `two parameters are named "${name}"`);
+    seen.names.add(name);
+    seen.storages.set(t.storage, name);
+    tensors.push(t);
+    names.push(name);
+  }
+  if (tensors.length === 0) throw rangeError(where, 'params holds no tensors');
+  return { tensors, names };
+}
