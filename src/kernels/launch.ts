@@ -78,9 +78,29 @@ function use(which: BackendName, why: string): void {
   reason = why;
 }
 
+/** One call through the door. */
+export interface Launch {
+  kernel: KernelName;
+  args: readonly number[];
+}
+
+let tape: Launch[] | null = null;
+
 /** Runs one kernel: byte offsets and numbers in the order of its row's signature. */
 export function launch(kernel: KernelName, ...args: number[]): void {
+  tape?.push({ kernel, args });
   (engine ?? start())[kernel](...args);
+}
+
+/** Runs `fn` and returns its result with every kernel call it made, in order. */
+export function recordLaunches<T>(fn: () => T): [result: T, launches: Launch[]] {
+  const saved = tape;
+  const launches: Launch[] = (tape = []);
+  try {
+    return [fn(), launches];
+  } finally {
+    tape = saved;
+  }
 }
 
 /** Runs `fn` in double precision on the reference engine, whatever engine is in use. Tensors come back as float64 arrays. */

@@ -1,7 +1,6 @@
 // trainStep: one training step as a function of the batch. Everything it computes lives in step memory; what it changes
 // (parameters, optimizer state, running statistics) changes all together or, on a non-finite gradient, not at all.
 import { openScope } from '../memory/arena.js';
-import type { Optimizer } from '../optim/optimizer.js';
 import {
   checkChoice,
   checkNumber,
@@ -15,6 +14,16 @@ import {
 import { deferEffects } from '../tensor/op.js';
 import { full } from '../ops/create.js';
 import { Tensor } from '../tensor/tensor.js';
+
+/** What a step needs of an optimizer. */
+export interface StepOptimizer {
+  step(): void;
+  zeroGrad(): void;
+  /** Global norm of the gradients that are there. */
+  gradNorm(): number;
+  /** Multiplies them by a number. */
+  scaleGrads(factor: number): void;
+}
 
 export interface StepOptions {
   /** Largest global norm of the gradient; a longer one is scaled down (Pascanu et al., 2013). */
@@ -48,7 +57,7 @@ const CLIP_EPS = 1e-6;
  */
 export function trainStep<B extends unknown[]>(
   lossFn: (...batch: B) => Tensor,
-  optimizer: Optimizer,
+  optimizer: StepOptimizer,
   options: StepOptions = {},
 ): TrainStep<B> {
   if (typeof lossFn !== 'function')
