@@ -11,3 +11,7 @@ export { compile } from './autodiff/replay.js';
 export { backend, type BackendInfo, type BackendName } from './kernels/launch.js';
 export { NonFiniteError, OutOfMemoryError, ScopeError, ShapeError } from './tensor/errors.js';
 export * as schedule from './schedule/index.js';
+export * as nn from './nn/index.js';
+export * as optim from './optim/index.js';
+export * as data from './data/index.js';
+export { trainStep, type StepOptions, type TrainStep } from './train/step.js';
