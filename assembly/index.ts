@@ -4,6 +4,7 @@
 export * from './pointwise';
 export * from './pairwise';
 export * from './reduce';
+export * from './softmax';
 export * from './move';
 export { matmul, sgemm } from './matmul';
 export * from './conv';

@@ -1,104 +1,250 @@
-// Reductions.
-import { Total } from './update';
+// Reductions over the middle of [outer, n, inner], over the rows of a matrix, or over a whole run. Where inner is 1 the
+// lanes lie along the run; else they are columns, and rows are added one after the other, so memory is read in order.
+import { Double, Run } from './runs';
+import { Lanes } from './simd';
+import { PACKED_A } from './tile';
 
-function fold(kind: i32, o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
-  for (let i = 0; i < outer; i++)
-    for (let j = 0; j < inner; j++) {
-      const at = x + (usize(i * n * inner + j) << 2);
-      let total: f64 = kind == 1 ? 1 : 0;
-      let best = 0;
-      for (let k = 0; k < n; k++) {
-        const v = f64(f32.load(at + (usize(k * inner) << 2)));
-        if (kind == 0) total += v;
-        else if (kind == 1) total *= v;
-        else {
-          const old = f64(f32.load(at + (usize(best * inner) << 2)));
-          if (old == old && (v != v || (kind & 1 ? v < old : v > old))) best = k;
+/** Columns worked on together: their totals stay in L1. */
+const CHUNK: i32 = 1024;
+/** Rows added in float32 before their sum goes to the totals in double. */
+const ROWS: i32 = 256;
+const TOTALS: usize = PACKED_A;
+const BEST: usize = PACKED_A + 16384;
+
+/** The smaller number; in this file `min` is a kernel. */
+function least(a: i32, b: i32): i32 {
+  return a < b ? a : b;
+}
+function bytes(n: i32): usize {
+  return usize(n) << 2;
+}
+
+export function sum(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
+  for (let i = 0; i < outer; i++, o += bytes(inner), x += bytes(n) * usize(inner)) {
+    if (inner == 1) f32.store(o, f32(Run.sum(x, n)));
+    else
+      for (let j = 0; j < inner; j += CHUNK)
+        sumColumns(o + bytes(j), x + bytes(j), n, least(CHUNK, inner - j), bytes(inner));
+  }
+}
+
+/** Adds up to 256 rows in o itself; more, by blocks of 256, in double. */
+function sumColumns(o: usize, x: usize, n: i32, cols: i32, row: usize): void {
+  if (n <= ROWS) {
+    memory.fill(o, 0, bytes(cols));
+    addRows(o, x, n, cols, row);
+    return;
+  }
+  memory.fill(TOTALS, 0, usize(cols) << 3);
+  for (let k = 0; k < n; k += ROWS, x += usize(ROWS) * row) {
+    memory.fill(BEST, 0, bytes(cols));
+    addRows(BEST, x, least(ROWS, n - k), cols, row);
+    for (let j: usize = 0; j < usize(cols); j++)
+      f64.store(TOTALS + (j << 3), f64.load(TOTALS + (j << 3)) + f64(f32.load(BEST + (j << 2))));
+  }
+  for (let j: usize = 0; j < usize(cols); j++) f32.store(o + (j << 2), f32(f64.load(TOTALS + (j << 3))));
+}
+
+/** o += the sum of n rows, four rows at a time. */
+function addRows(o: usize, x: usize, n: i32, cols: i32, row: usize): void {
+  const size = bytes(cols);
+  for (; n >= 4; n -= 4, x += 4 * row) {
+    const x1 = x + row;
+    const x2 = x1 + row;
+    const x3 = x2 + row;
+    let j: usize = 0;
+    for (const end = size & ~15; j < end; j += 16) {
+      const low = f32x4.add(v128.load(x + j), v128.load(x1 + j));
+      const high = f32x4.add(v128.load(x2 + j), v128.load(x3 + j));
+      v128.store(o + j, f32x4.add(v128.load(o + j), f32x4.add(low, high)));
+    }
+    for (; j < size; j += 4) {
+      const low = f32.load(x + j) + f32.load(x1 + j);
+      f32.store(o + j, f32.load(o + j) + (low + (f32.load(x2 + j) + f32.load(x3 + j))));
+    }
+  }
+  for (; n > 0; n--, x += row) addRow(o, x, size);
+}
+
+function addRow(o: usize, x: usize, size: usize): void {
+  let j: usize = 0;
+  for (const end = size & ~15; j < end; j += 16)
+    v128.store(o + j, f32x4.add(v128.load(o + j), v128.load(x + j)));
+  for (; j < size; j += 4) f32.store(o + j, f32.load(o + j) + f32.load(x + j));
+}
+
+/** In double throughout: a relative error grows with every factor. */
+export function prod(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
+  const row = bytes(inner);
+  for (let i = 0; i < outer; i++, x += bytes(n) * usize(inner))
+    for (let j = 0; j < inner; j++, o += 4) {
+      let p0: f64 = 1;
+      let p1: f64 = 1;
+      let at = x + bytes(j);
+      let k = 0;
+      for (; k + 2 <= n; k += 2, at += 2 * row) {
+        p0 *= f64(f32.load(at));
+        p1 *= f64(f32.load(at + row));
+      }
+      if (k < n) p0 *= f64(f32.load(at));
+      f32.store(o, f32(p0 * p1));
+    }
+}
+
+/** Largest (or, of negated numbers, smallest). NaN wins. */
+@final
+@unmanaged
+class Most {
+  @inline v(x: v128): v128 {
+    return x;
+  }
+}
+@final
+@unmanaged
+class Least {
+  @inline v(x: v128): v128 {
+    return f32x4.neg(x);
+  }
+}
+
+class Extreme {
+  /** The best of a run in the order of F, NaN if there is one. */
+  static of<F>(x: usize, n: i32): f32 {
+    const f = changetype<F>(0);
+    const end = x + bytes(n);
+    let m0 = f32x4.splat(-Infinity);
+    let m1 = m0;
+    let m2 = m0;
+    let m3 = m0;
+    for (; x + 64 <= end; x += 64) {
+      m0 = Lanes.max(m0, f.v(v128.load(x)));
+      m1 = Lanes.max(m1, f.v(v128.load(x, 16)));
+      m2 = Lanes.max(m2, f.v(v128.load(x, 32)));
+      m3 = Lanes.max(m3, f.v(v128.load(x, 48)));
+    }
+    for (; x + 16 <= end; x += 16) m0 = Lanes.max(m0, f.v(v128.load(x)));
+    for (; x < end; x += 4) m1 = Lanes.max(m1, f.v(v128.load32_splat(x)));
+    m0 = Lanes.max(Lanes.max(m0, m1), Lanes.max(m2, m3));
+    m0 = Lanes.max(m0, i32x4.shuffle(m0, m0, 2, 3, 0, 1));
+    m0 = Lanes.max(m0, i32x4.shuffle(m0, m0, 1, 0, 3, 2));
+    return f32x4.extract_lane(f.v(m0), 0);
+  }
+  /** Where `value` first stands in a run; NaN stands where NaN is. */
+  static find(x: usize, n: i32, value: f32): i32 {
+    const v = f32x4.splat(value);
+    const nan = value != value;
+    let k = 0;
+    for (; k + 4 <= n; k += 4) {
+      const y = v128.load(x + bytes(k));
+      const hits = i32x4.bitmask(nan ? f32x4.ne(y, y) : f32x4.eq(y, v));
+      if (hits) return k + ctz(hits);
+    }
+    for (; k < n; k++) {
+      const y = f32.load(x + bytes(k));
+      if (nan ? y != y : y == value) return k;
+    }
+    return 0;
+  }
+  static values<F>(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
+    const f = changetype<F>(0);
+    const row = bytes(inner);
+    for (let i = 0; i < outer; i++, o += row, x += usize(n) * row) {
+      if (inner == 1) {
+        f32.store(o, Extreme.of<F>(x, n));
+        continue;
+      }
+      memory.copy(o, x, row);
+      for (let k: usize = 1; k < usize(n); k++) {
+        const y = x + k * row;
+        let j: usize = 0;
+        for (const end = row & ~15; j < end; j += 16)
+          v128.store(o + j, f.v(Lanes.max(f.v(v128.load(o + j)), f.v(v128.load(y + j)))));
+        for (; j < row; j += 4) {
+          const best = Lanes.max(f.v(v128.load32_splat(o + j)), f.v(v128.load32_splat(y + j)));
+          v128.store32_lane(o + j, f.v(best), 0);
         }
       }
-      if (kind >= 4) total = best;
-      else if (kind >= 2) total = f64(f32.load(at + (usize(best * inner) << 2)));
-      f32.store(o + (usize(i * inner + j) << 2), f32(total));
     }
-}
-export function sum(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
-  fold(0, o, x, outer, n, inner);
-}
-export function prod(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
-  fold(1, o, x, outer, n, inner);
-}
-export function max(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
-  fold(2, o, x, outer, n, inner);
-}
-export function min(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
-  fold(3, o, x, outer, n, inner);
-}
-export function argmax(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
-  fold(4, o, x, outer, n, inner);
-}
-export function argmin(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
-  fold(5, o, x, outer, n, inner);
-}
-export function cumsum(o: usize, x: usize, outer: i32, n: i32, inner: i32, reverse: i32): void {
-  for (let i = 0; i < outer; i++)
-    for (let j = 0; j < inner; j++) {
-      let total: f64 = 0;
-      for (let k = 0; k < n; k++) {
-        const at = usize((i * n + (reverse ? n - 1 - k : k)) * inner + j) << 2;
-        total += f64(f32.load(x + at));
-        f32.store(o + at, f32(total));
+  }
+  /** Whether y replaces the best so far: greater or NaN, unless that is NaN. */
+  @inline static beats(y: v128, best: v128): v128 {
+    return v128.andnot(v128.or(f32x4.gt(y, best), f32x4.ne(y, y)), f32x4.ne(best, best));
+  }
+  static indices<F>(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
+    const row = bytes(inner);
+    for (let i = 0; i < outer; i++, o += row, x += usize(n) * row) {
+      if (inner == 1) f32.store(o, f32(Extreme.find(x, n, Extreme.of<F>(x, n))));
+      else
+        for (let j = 0; j < inner; j += CHUNK)
+          Extreme.columns<F>(o + bytes(j), x + bytes(j), n, bytes(least(CHUNK, inner - j)), row);
+    }
+  }
+  private static columns<F>(o: usize, x: usize, n: i32, size: usize, row: usize): void {
+    const f = changetype<F>(0);
+    memory.copy(BEST, x, size);
+    memory.fill(o, 0, size);
+    for (let k = 1; k < n; k++) {
+      x += row;
+      const index = f32x4.splat(f32(k));
+      let j: usize = 0;
+      for (const end = size & ~15; j < end; j += 16) {
+        const y = v128.load(x + j);
+        const best = v128.load(BEST + j);
+        const wins = Extreme.beats(f.v(y), f.v(best));
+        v128.store(BEST + j, v128.bitselect(y, best, wins));
+        v128.store(o + j, v128.bitselect(index, v128.load(o + j), wins));
+      }
+      for (; j < size; j += 4) {
+        const y = v128.load32_splat(x + j);
+        if (!v128.any_true(Extreme.beats(f.v(y), f.v(v128.load32_splat(BEST + j))))) continue;
+        v128.store32_lane(BEST + j, y, 0);
+        f32.store(o + j, f32(k));
       }
     }
+  }
 }
-function soft(log: bool, o: usize, x: usize, rows: i32, cols: i32): void {
-  const row = usize(cols) << 2;
-  for (let i = 0; i < rows; i++, o += row, x += row) {
-    let top: f32 = -Infinity;
-    for (let k: usize = 0; k < row; k += 4) top = f32.max(top, f32.load(x + k));
+
+export function max(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
+  Extreme.values<Most>(o, x, outer, n, inner);
+}
+export function min(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
+  Extreme.values<Least>(o, x, outer, n, inner);
+}
+export function argmax(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
+  Extreme.indices<Most>(o, x, outer, n, inner);
+}
+export function argmin(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
+  Extreme.indices<Least>(o, x, outer, n, inner);
+}
+
+/** Running sums in double. */
+export function cumsum(o: usize, x: usize, outer: i32, n: i32, inner: i32, reverse: i32): void {
+  const row = bytes(inner);
+  const step: usize = reverse ? 0 - row : row;
+  const first: usize = reverse && n > 0 ? usize(n - 1) * row : 0;
+  for (let i = 0; i < outer; i++, o += usize(n) * row, x += usize(n) * row) {
+    let j: usize = 0;
+    for (const end = row & ~7; j < end; j += 8) {
+      let at = first + j;
+      let total = f64x2.splat(0);
+      for (let k = 0; k < n; k++, at += step) {
+        total = f64x2.add(total, Double.low(x + at));
+        v128.store64_lane(o + at, f32x4.demote_f64x2_zero(total), 0);
+      }
+    }
+    if (j == row) continue;
+    let at = first + j;
     let total: f64 = 0;
-    for (let k: usize = 0; k < row; k += 4) total += Math.exp(f64(f32.load(x + k)) - top);
-    const l = Math.log(total);
-    for (let k: usize = 0; k < row; k += 4) {
-      const d = f64(f32.load(x + k)) - top;
-      f32.store(o + k, f32(log ? d - l : Math.exp(d) / total));
+    for (let k = 0; k < n; k++, at += step) {
+      total += f64(f32.load(x + at));
+      f32.store(o + at, f32(total));
     }
   }
 }
-export function softmax(o: usize, x: usize, rows: i32, cols: i32): void {
-  soft(false, o, x, rows, cols);
-}
-export function logSoftmax(o: usize, x: usize, rows: i32, cols: i32): void {
-  soft(true, o, x, rows, cols);
-}
-function softGrad(log: bool, o: usize, g: usize, y: usize, rows: i32, cols: i32): void {
-  const row = usize(cols) << 2;
-  for (let i = 0; i < rows; i++, o += row, g += row, y += row) {
-    let total: f64 = 0;
-    for (let k: usize = 0; k < row; k += 4) total += f64(f32.load(g + k)) * (log ? 1 : f64(f32.load(y + k)));
-    for (let k: usize = 0; k < row; k += 4) {
-      const a = f64(f32.load(g + k));
-      const b = f64(f32.load(y + k));
-      f32.store(o + k, f32(log ? a - Math.exp(b) * total : b * (a - total)));
-    }
-  }
-}
-export function softmaxGrad(o: usize, g: usize, y: usize, rows: i32, cols: i32): void {
-  softGrad(false, o, g, y, rows, cols);
-}
-export function logSoftmaxGrad(o: usize, g: usize, y: usize, rows: i32, cols: i32): void {
-  softGrad(true, o, g, y, rows, cols);
-}
+
 export function norm2(o: usize, x: usize, n: i32): void {
-  let total: f64 = 0;
-  for (let k = 0; k < n; k++) {
-    const v = f64(f32.load(x + (usize(k) << 2)));
-    total += v * v;
-  }
-  Total.store(o, Math.sqrt(total));
+  Double.store(o, Math.sqrt(Double.dot(x, x, n)));
 }
 export function dot(o: usize, a: usize, b: usize, n: i32): void {
-  let total: f64 = 0;
-  for (let k = 0; k < n; k++)
-    total += f64(f32.load(a + (usize(k) << 2))) * f64(f32.load(b + (usize(k) << 2)));
-  Total.store(o, total);
+  Double.store(o, Double.dot(a, b, n));
 }

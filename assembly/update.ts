@@ -1,5 +1,6 @@
 // Optimizer updates: one pass over parameters, gradients and state, operation for operation as the rows' formulas, each
 // rounded to float32. A rule is written once for a vector or a lane of memory; scalars are broadcast from their cells.
+import { Double } from './runs';
 import { Lanes } from './simd';
 
 /** How a rule reaches memory: four elements at a time. */
@@ -249,15 +250,6 @@ export function swatsStep(p: usize, g: usize, m: usize, v: usize, dots: usize, c
     sumQQ += q * q;
     sumQD += q * f64(f32x4.extract_lane(d, 0));
   }
-  Total.store(dots, sumQQ);
-  Total.store(dots + 8, sumQD);
-}
-
-/** A double handed over as two floats, its high and low part. */
-export class Total {
-  @inline static store(o: usize, total: f64): void {
-    const high = f32(total);
-    f32.store(o, high);
-    f32.store(o + 4, f32(total - f64(high)));
-  }
+  Double.store(dots, sumQQ);
+  Double.store(dots + 8, sumQD);
 }

@@ -1,0 +1,132 @@
+// Softmax and its logarithm over the rows of a matrix, and their gradients. The largest element is taken away first, so no
+// exponential overflows; sums of exponentials run in float32 within 4096 elements and in double beyond.
+import { Curve } from './curves';
+import { Plain, Product, Run } from './runs';
+import { Lanes, unary, zip } from './simd';
+
+/** Elements whose exponentials are added in float32. */
+const BLOCK: usize = 16384;
+
+class Row {
+  /** Σ e^(x - top); the terms are stored at `o` unless that is 0. */
+  static exponentials(o: usize, x: usize, size: usize, top: v128): f64 {
+    let sum: f64 = 0;
+    for (let at: usize = 0; at < size; at += BLOCK) {
+      const end = size - at < BLOCK ? size : at + BLOCK;
+      sum += o ? Row.storing(o, x, at, end, top) : Row.block(x, at, end, top);
+    }
+    return sum;
+  }
+  @inline static term(x: v128, top: v128): v128 {
+    return Curve.exp(f32x4.sub(x, top));
+  }
+  private static storing(o: usize, x: usize, at: usize, end: usize, top: v128): f64 {
+    let s0 = f32x4.splat(0);
+    let s1 = s0;
+    for (; at + 32 <= end; at += 32) {
+      const y0 = Row.term(v128.load(x + at), top);
+      const y1 = Row.term(v128.load(x + at, 16), top);
+      v128.store(o + at, y0);
+      v128.store(o + at, y1, 16);
+      s0 = f32x4.add(s0, y0);
+      s1 = f32x4.add(s1, y1);
+    }
+    for (; at + 16 <= end; at += 16) {
+      const y = Row.term(v128.load(x + at), top);
+      v128.store(o + at, y);
+      s0 = f32x4.add(s0, y);
+    }
+    let rest: f32 = 0;
+    for (; at < end; at += 4) {
+      const y = Row.term(v128.load32_splat(x + at), top);
+      v128.store32_lane(o + at, y, 0);
+      rest += f32x4.extract_lane(y, 0);
+    }
+    return Lanes.sum64(f32x4.add(s0, s1)) + f64(rest);
+  }
+  private static block(x: usize, at: usize, end: usize, top: v128): f64 {
+    let s0 = f32x4.splat(0);
+    let s1 = s0;
+    for (; at + 32 <= end; at += 32) {
+      s0 = f32x4.add(s0, Row.term(v128.load(x + at), top));
+      s1 = f32x4.add(s1, Row.term(v128.load(x + at, 16), top));
+    }
+    for (; at + 16 <= end; at += 16) s0 = f32x4.add(s0, Row.term(v128.load(x + at), top));
+    let rest: f32 = 0;
+    for (; at < end; at += 4) rest += f32x4.extract_lane(Row.term(v128.load32_splat(x + at), top), 0);
+    return Lanes.sum64(f32x4.add(s0, s1)) + f64(rest);
+  }
+  /** The logarithm of a positive number. */
+  static log(x: f64): f32 {
+    return f32x4.extract_lane(Curve.log(f32x4.splat(f32(x))), 0);
+  }
+}
+
+/** What a row's formula takes besides its elements, in every lane. */
+class Shared {
+  static a: f32 = 0;
+  static b: f32 = 0;
+}
+@final
+@unmanaged
+class Times {
+  @inline v(x: v128): v128 {
+    return f32x4.mul(x, f32x4.splat(Shared.a));
+  }
+}
+@final
+@unmanaged
+class Minus {
+  @inline v(x: v128): v128 {
+    return f32x4.sub(f32x4.sub(x, f32x4.splat(Shared.a)), f32x4.splat(Shared.b));
+  }
+}
+@final
+@unmanaged
+class Pull {
+  @inline v(g: v128, y: v128): v128 {
+    return f32x4.mul(y, f32x4.sub(g, f32x4.splat(Shared.a)));
+  }
+}
+@final
+@unmanaged
+class LogPull {
+  @inline v(g: v128, y: v128): v128 {
+    return f32x4.sub(g, f32x4.mul(Curve.exp(y), f32x4.splat(Shared.a)));
+  }
+}
+
+export function softmax(o: usize, x: usize, rows: i32, cols: i32): void {
+  const size = usize(cols) << 2;
+  for (let i = 0; i < rows; i++, o += size, x += size) {
+    const sum = Row.exponentials(o, x, size, f32x4.splat(Run.top(x, cols)));
+    Shared.a = f32(1.0 / sum);
+    unary<Times>(o, o, cols);
+  }
+}
+
+export function logSoftmax(o: usize, x: usize, rows: i32, cols: i32): void {
+  const size = usize(cols) << 2;
+  for (let i = 0; i < rows; i++, o += size, x += size) {
+    const top = Run.top(x, cols);
+    Shared.b = Row.log(Row.exponentials(0, x, size, f32x4.splat(top)));
+    Shared.a = top;
+    unary<Minus>(o, x, cols);
+  }
+}
+
+export function softmaxGrad(o: usize, g: usize, y: usize, rows: i32, cols: i32): void {
+  const size = usize(cols) << 2;
+  for (let i = 0; i < rows; i++, o += size, g += size, y += size) {
+    Shared.a = f32(Run.total<Product>(g, y, 0, cols));
+    zip<Pull>(o, g, y, cols);
+  }
+}
+
+export function logSoftmaxGrad(o: usize, g: usize, y: usize, rows: i32, cols: i32): void {
+  const size = usize(cols) << 2;
+  for (let i = 0; i < rows; i++, o += size, g += size, y += size) {
+    Shared.a = f32(Run.total<Plain>(g, 0, 0, cols));
+    zip<LogPull>(o, g, y, cols);
+  }
+}
