@@ -32,6 +32,8 @@ struct Context {
 /** At least `bytes` of scratch on a page's start; what was there is lost. Throws std::bad_alloc. */
 void* reserve(Context& context, size_t bytes);
 void release(Context& context);
+/** Throws std::bad_alloc. */
+[[noreturn]] void outOfMemory();
 
 /** Runs `work(data, task, worker)` for every task below `tasks`; `worker` is below `threads` and used by one
  * task at a time. */

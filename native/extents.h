@@ -150,5 +150,67 @@ inline void sgemm(const Count* n, Count* e) {
   e[2] = operand(n[4], n[2], n[1], n[6]);
 }
 
+/** Output length of a window that slides along `size`; a stride of 0 makes it endless, which no memory holds.
+ */
+inline Count windows(Count size, Count kernel, Count stride, Count pad, Count dilation) {
+  if (stride.value == 0 || kernel.value == 0 || dilation.value == 0) return Count::LIMIT;
+  const Count reached = size + pad + pad, needed = Count(kernel.value - 1) * dilation + 1;
+  return reached.value < needed.value ? Count() : Count((reached.value - needed.value) / stride.value + 1);
+}
+
+/** n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups */
+struct ConvCounts {
+  Count x, w, y, bias;
+  explicit ConvCounts(const Count* n) {
+    const int64_t groups = n[13].value;
+    // Channels that do not divide by the groups have no meaning; such a call is refused like one that reaches
+    // too far.
+    const bool divides = groups > 0 && n[1].value % groups == 0 && n[4].value % groups == 0;
+    const Count per = divides ? Count(n[1].value / groups) : Count(Count::LIMIT);
+    x = n[0] * n[1] * n[2] * n[3];
+    w = n[4] * n[5] * n[6] * per;
+    y = n[0] * n[4] * windows(n[2], n[5], n[7], n[9], n[11]) * windows(n[3], n[6], n[8], n[10], n[12]);
+    bias = n[4];
+  }
+};
+
+inline void conv2d(const Count* n, Count* e) {
+  const ConvCounts q(n);
+  e[0] = q.y;
+  e[1] = q.x;
+  e[2] = q.w;
+  e[3] = q.bias;
+}
+inline void conv2dGradInput(const Count* n, Count* e) {
+  const ConvCounts q(n);
+  e[0] = q.x;
+  e[1] = q.y;
+  e[2] = q.w;
+}
+inline void conv2dGradWeight(const Count* n, Count* e) {
+  const ConvCounts q(n);
+  e[0] = q.w;
+  e[1] = q.x;
+  e[2] = q.y;
+}
+
+/** planes, h, w, kh, kw, sh, sw, ph, pw */
+inline Count pooledInputs(const Count* n) { return n[0] * n[1] * n[2]; }
+inline Count pooledOutputs(const Count* n) {
+  return n[0] * windows(n[1], n[3], n[5], n[7], 1) * windows(n[2], n[4], n[6], n[8], 1);
+}
+inline void maxPool2d(const Count* n, Count* e) {
+  e[0] = e[1] = pooledOutputs(n);
+  e[2] = pooledInputs(n);
+}
+inline void avgPool2d(const Count* n, Count* e) {
+  e[0] = pooledOutputs(n);
+  e[1] = pooledInputs(n);
+}
+inline void avgPool2dGrad(const Count* n, Count* e) {
+  e[0] = pooledInputs(n);
+  e[1] = pooledOutputs(n);
+}
+
 }  // namespace extents
 }  // namespace thalweg

@@ -3,10 +3,13 @@
 #include "kernels.h"
 
 #include "binary.h"
+#include "conv.h"
+#include "convgrad.h"
 #include "matmul.h"
 #include "move.h"
 #include "norm.h"
 #include "pointwise.h"
+#include "pool2d.h"
 #include "random.h"
 #include "reduce.h"
 #include "softmax.h"

@@ -142,7 +142,8 @@ INLINE vf sine(vf x, int shift) {
 INLINE vf sin(vf x) { return sine(x, 0); }
 INLINE vf cos(vf x) { return sine(x, 1); }
 
-/** 1 / d for normal d with normal result: an estimate of 14 bits and one Newton step where there is one (1 ulp), else exact. */
+/** 1 / d for normal d with normal result: an estimate of 14 bits and one Newton step where there is one (1
+ * ulp), else exact. */
 INLINE vf inverse(vf d) {
 #if defined(__AVX512F__)
   const vf r = _mm512_rcp14_ps(d);

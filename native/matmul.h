@@ -1,5 +1,6 @@
-// Matrix products: C is cut in blocks, a block's panel of B is packed where that pays, and register tiles walk over it.
-// Blocks of terms are the same for every cut of C, so neither threads nor paths change a bit of the result.
+// Matrix products: C is cut in blocks, a block's panel of B is packed where that pays, and register tiles
+// walk over it. Blocks of terms are the same for every cut of C, so neither threads nor paths change a bit of
+// the result.
 #pragma once
 #include "pack.h"
 
@@ -22,7 +23,8 @@ struct MatrixProduct {
   Ending end;
 };
 
-/** Whether B is read where it is: it must lie in rows, and be so small that its rows share pages and stay in L1 or L2. */
+/** Whether B is read where it is: it must lie in rows, and be so small that its rows share pages and stay in
+ * L1 or L2. */
 INLINE bool readsInPlace(const MatrixProduct& q, i64 rows) {
   return !q.tb && (rows <= 2 * TILE_ROWS || (q.k * q.n <= 32768 && q.ldb <= 1024));
 }
@@ -33,7 +35,8 @@ INLINE i64 scratchOf(const MatrixProduct& q, i64 cols) {
 }
 
 /** One block of terms of rows [i0, i1) and columns [j, j + cols). */
-static void productBlock(const MatrixProduct& q, i64 i0, i64 i1, i64 j, i64 cols, i64 p, i64 terms, float* scratch) {
+static void productBlock(const MatrixProduct& q, i64 i0, i64 i1, i64 j, i64 cols, i64 p, i64 terms,
+                         float* scratch) {
   float* factors = scratch;
   float* packed = scratch + roundUp(TILE_ROWS * terms, W);
   const bool inPlace = readsInPlace(q, i1 - i0);
@@ -59,7 +62,8 @@ static void productBlock(const MatrixProduct& q, i64 i0, i64 i1, i64 j, i64 cols
     }
     const TileKernel wide = q.ta ? tileOf<ByTerm, TILE_VECTORS>(rows) : tileOf<ByRow, TILE_VECTORS>(rows);
     const TileKernel narrow = q.ta ? tileOf<ByTerm, 1>(rows) : tileOf<ByRow, 1>(rows);
-    Target target{q.c + i * q.ldc + j, q.ldc, q.end.bias ? q.end.bias + j : nullptr, W, p == 0, p + terms == q.k, &q.end};
+    Target target{q.c + i * q.ldc + j, q.ldc, q.end.bias ? q.end.bias + j : nullptr, W, p == 0,
+                  p + terms == q.k,    &q.end};
     const auto walk = [&](const float* from, i64 ldb, i64 panel, i64 count) {
       for (; count > 0; count -= TILE_COLS, from += panel) {
         const bool full = count > W;
@@ -134,25 +138,28 @@ static void products(Context& cx, const MatrixProduct& q, i64 batch, i64 sa, i64
     one.b += s * sb;
     one.c += s * sc;
     const i64 i = part / cut.colParts * cut.rowSize, j = part % cut.colParts * cut.colSize;
-    productRange(one, i, least(q.m, i + cut.rowSize), j, least(q.n, j + cut.colSize), scratch + worker * each);
+    productRange(one, i, least(q.m, i + cut.rowSize), j, least(q.n, j + cut.colSize),
+                 scratch + worker * each);
   });
 }
 
 namespace rows {
 
-static void matmul(Context& cx, float* c, const float* a, const float* b, const float* bias, i64 batch, i64 m, i64 n,
-                   i64 k, i64 ta, i64 tb, i64 lda, i64 ldb, i64 ldc, i64 sa, i64 sb, i64 sc, i64 act) {
+static void matmul(Context& cx, float* c, const float* a, const float* b, const float* bias, i64 batch, i64 m,
+                   i64 n, i64 k, i64 ta, i64 tb, i64 lda, i64 ldb, i64 ldc, i64 sa, i64 sb, i64 sc, i64 act) {
   // One matrix for the whole batch: the batch is a taller product.
   if (batch > 1 && sb == 0 && !ta && sa == m * lda && sc == m * ldc) {
     m *= batch;
     batch = 1;
   }
-  products(cx, MatrixProduct{a, b, c, m, n, k, ta != 0, tb != 0, lda, ldb, ldc, {1, 0, bias, static_cast<int>(act)}}, batch, sa,
-           sb, sc);
+  products(
+      cx,
+      MatrixProduct{a, b, c, m, n, k, ta != 0, tb != 0, lda, ldb, ldc, {1, 0, bias, static_cast<int>(act)}},
+      batch, sa, sb, sc);
 }
 
-static void sgemm(Context& cx, float* c, const float* a, const float* b, i64 m, i64 n, i64 k, i64 ta, i64 tb, i64 lda,
-                  i64 ldb, i64 ldc, double alpha, double beta) {
+static void sgemm(Context& cx, float* c, const float* a, const float* b, i64 m, i64 n, i64 k, i64 ta, i64 tb,
+                  i64 lda, i64 ldb, i64 ldc, double alpha, double beta) {
   // With alpha 0, A and B are not read: a NaN in them must not show.
   if (alpha == 0) k = 0;
   const Ending end{alpha == 0 ? 1.0f : static_cast<float>(alpha), static_cast<float>(beta), nullptr, 0};

@@ -1,5 +1,6 @@
-// Kernels of normalisation over [n, c, l]. A channel's sums are taken in double by one thread, so they depend on nothing
-// else; variances are sums about a value of the channel, which keeps the digits that E[x²] - E[x]² loses.
+// Kernels of normalisation over [n, c, l]. A channel's sums are taken in double by one thread, so they depend
+// on nothing else; variances are sums about a value of the channel, which keeps the digits that E[x²] - E[x]²
+// loses.
 #pragma once
 #include "reduce.h"
 
@@ -47,14 +48,17 @@ static void batchNormChannel(const Batch& q, i64 ch) {
     sum[1] += lo * lo + hi * hi;
   });
   const double count = static_cast<double>(q.n * q.l), d = sums[0] / count;
-  const double spread = sums[1] / count - d * d, variance = spread > 0 ? spread : spread != spread ? spread : 0;
+  const double spread = sums[1] / count - d * d, variance = spread > 0         ? spread
+                                                            : spread != spread ? spread
+                                                                               : 0;
   const float mean = static_cast<float>(shift + d);
   q.mean[ch] = mean;
   q.var[ch] = static_cast<float>(variance);
   const vf factor = splat(static_cast<float>(q.w[ch] / __builtin_sqrt(variance + q.eps)));
   const vf centre = splat(mean), bias = splat(q.b[ch]);
-  eachInChannel(q.n, q.c, q.l, ch,
-                [&](auto how, i64 at) { how.store(q.y + at, fma(how.load(q.x + at) - centre, factor, bias)); });
+  eachInChannel(q.n, q.c, q.l, ch, [&](auto how, i64 at) {
+    how.store(q.y + at, fma(how.load(q.x + at) - centre, factor, bias));
+  });
 }
 
 /** One position a channel: the channels lie side by side, one a lane. */
@@ -163,15 +167,17 @@ static void eachChannel(Context& cx, i64 n, i64 c, i64 l, const One& one, const 
 
 namespace rows {
 
-static void batchNorm(Context& cx, float* y, float* mean, float* var, const float* x, const float* w, const float* b,
-                      i64 n, i64 c, i64 l, double eps) {
+static void batchNorm(Context& cx, float* y, float* mean, float* var, const float* x, const float* w,
+                      const float* b, i64 n, i64 c, i64 l, double eps) {
   const Batch q{y, mean, var, x, w, b, n, c, l, eps};
   eachChannel(
-      cx, n, c, l, [&](i64 ch) { batchNormChannel(q, ch); }, [&](auto how, i64 ch) { batchNormColumns(q, how, ch); });
+      cx, n, c, l, [&](i64 ch) { batchNormChannel(q, ch); },
+      [&](auto how, i64 ch) { batchNormColumns(q, how, ch); });
 }
 
 static void batchNormGrad(Context& cx, float* gx, float* gw, float* gb, const float* g, const float* x,
-                          const float* mean, const float* var, const float* w, i64 n, i64 c, i64 l, double eps) {
+                          const float* mean, const float* var, const float* w, i64 n, i64 c, i64 l,
+                          double eps) {
   const BatchGrad q{gx, gw, gb, g, x, mean, var, w, n, c, l, eps};
   eachChannel(
       cx, n, c, l, [&](i64 ch) { batchNormGradChannel(q, ch); },

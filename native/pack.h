@@ -1,4 +1,5 @@
-// Packing of matrix operands into panels that a register tile reads in order. Missing columns are filled with 0.
+// Packing of matrix operands into panels that a register tile reads in order. Missing columns are filled with
+// 0.
 #pragma once
 #include "tile.h"
 
@@ -11,7 +12,8 @@ INLINE void transpose(vf (&r)[W]) {
   for (int s = 1; s < W; s *= 2) {
     const vi lane = lanes();
     const vi upper = (lane & s) != 0;
-    // Lanes of the first of a pair: its own lower blocks and the second's, shifted up; and the other way round.
+    // Lanes of the first of a pair: its own lower blocks and the second's, shifted up; and the other way
+    // round.
     const vi first = upper ? lane - s + W : lane, second = upper ? lane + W : lane + s;
 #pragma GCC unroll 16
     for (int i = 0; i < W; ++i)
@@ -73,14 +75,16 @@ static void packColumns(float* out, const float* b, i64 ldb, i64 terms, i64 cols
     for (int v = 0; v < TILE_VECTORS; ++v) {
       const i64 width = least(W, most(0, cols - j - v * W));
       for (i64 p = 0; p < terms; p += W)
-        packSquare(out + p * TILE_COLS + v * W, b + (width ? (j + v * W) * ldb + p : 0), ldb, least(W, terms - p), width);
+        packSquare(out + p * TILE_COLS + v * W, b + (width ? (j + v * W) * ldb + p : 0), ldb,
+                   least(W, terms - p), width);
     }
 }
 
 /** `rows` ≤ TILE_ROWS rows of A stored [terms, rows] with row stride lda, side by side for each term. */
 static void packFactors(float* out, const float* a, i64 lda, i64 terms, i64 rows) {
 #if defined(__AVX512F__)
-  for (i64 p = 0; p < terms; ++p) storePart(out + p * rows, loadPart(a + p * lda, static_cast<int>(rows)), static_cast<int>(rows));
+  for (i64 p = 0; p < terms; ++p)
+    storePart(out + p * rows, loadPart(a + p * lda, static_cast<int>(rows)), static_cast<int>(rows));
 #else
   for (i64 p = 0; p < terms; ++p)
     for (i64 i = 0; i < rows; ++i) out[p * rows + i] = a[p * lda + i];

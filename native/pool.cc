@@ -187,13 +187,15 @@ void release(Context& context) {
   context.scratch = {nullptr, 0};
 }
 
+void outOfMemory() { throw std::bad_alloc(); }
+
 void* reserve(Context& context, size_t bytes) {
   if (bytes <= context.scratch.bytes) return context.scratch.memory;
   release(context);
   // Whole huge pages where the system gives them: packed panels then miss the TLB no more.
   const size_t rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
   void* memory = nullptr;
-  if (posix_memalign(&memory, HUGE_PAGE, rounded) != 0) throw std::bad_alloc();
+  if (posix_memalign(&memory, HUGE_PAGE, rounded) != 0) outOfMemory();
 #if defined(MADV_HUGEPAGE)
   madvise(memory, rounded, MADV_HUGEPAGE);
 #endif

@@ -1,5 +1,5 @@
-// Kernels of random numbers: Philox4x32-10 (Salmon et al., 2011). Element k of a draw depends on the four random words, the
-// draw and k alone, so neither vector length nor threads change a bit.
+// Kernels of random numbers: Philox4x32-10 (Salmon et al., 2011). Element k of a draw depends on the four
+// random words, the draw and k alone, so neither vector length nor threads change a bit.
 #pragma once
 #include "loop.h"
 #include "math.h"
@@ -52,7 +52,8 @@ struct Stream {
     vu keys = place == 0 ? splat(key[0]) : place == 2 ? splat(key[1]) : vu{};
     const vu weyl = place == 0 ? splat(0x9e3779b9u) : place == 2 ? splat(0xbb67ae85u) : vu{};
     for (int round = 0; round < 10; ++round) {
-      // [l0 h0 l1 h1] reversed is [h1 l1 h0 l0]; words 1 and 3 move to 0 and 2 and are mixed in there, with the keys.
+      // [l0 h0 l1 h1] reversed is [h1 l1 h0 l0]; words 1 and 3 move to 0 and 2 and are mixed in there, with
+      // the keys.
       const vu product = reverseFours(evenProducts(c, factors));
       const vu odd = reinterpret_cast<vu>(reinterpret_cast<vq>(c) >> 32);
       c = product ^ odd ^ keys;
@@ -107,7 +108,8 @@ static void normal(Context& cx, float* out, const uint32_t* words, i64 draw, i64
   });
 }
 
-static void dropout(Context& cx, float* out, const float* x, const uint32_t* words, i64 draw, double p, i64 n) {
+static void dropout(Context& cx, float* out, const float* x, const uint32_t* words, i64 draw, double p,
+                    i64 n) {
   const Stream stream(words, draw);
   const vf keep = splat(static_cast<float>(1 / (1 - p))), limit = splat(static_cast<float>(p));
   sweep(cx, n, 12, [=](auto how, i64 k) {

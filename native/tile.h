@@ -1,5 +1,6 @@
-// The register tile of matrix products: R rows by V vectors of C, summed over a run of terms. Each element is summed in the
-// order of the terms by the same operations in every variant, so cutting C differently changes no bit.
+// The register tile of matrix products: R rows by V vectors of C, summed over a run of terms. Each element is
+// summed in the order of the terms by the same operations in every variant, so cutting C differently changes
+// no bit.
 #pragma once
 #include "loop.h"
 #include "math.h"
@@ -7,7 +8,8 @@
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
-/** Rows of the tile. With two vectors a row, accumulators, a row of B and a factor of A fill the registers. */
+/** Rows of the tile. With two vectors a row, accumulators, a row of B and a factor of A fill the registers.
+ */
 #if defined(__AVX512F__)
 constexpr int TILE_ROWS = 14;
 #elif defined(__ARM_NEON)
@@ -27,7 +29,8 @@ struct Ending {
   int act;
 };
 
-/** Where a tile's sums go. Sums are added to C unless they are the first; bias and activation come with the last. */
+/** Where a tile's sums go. Sums are added to C unless they are the first; bias and activation come with the
+ * last. */
 struct Target {
   float* c;
   i64 ldc;
@@ -50,7 +53,8 @@ INLINE vf activate(int act, vf x) {
 static __attribute__((noinline)) void activateTile(const Target& t, int rows, int vectors) {
   for (int i = 0; i < rows; ++i) {
     float* c = t.c + i * t.ldc;
-    span(0, (vectors - 1) * W + t.lanes, [=](auto how, i64 k) { how.store(c + k, activate(t.end->act, how.load(c + k))); });
+    span(0, (vectors - 1) * W + t.lanes,
+         [=](auto how, i64 k) { how.store(c + k, activate(t.end->act, how.load(c + k))); });
   }
 }
 
@@ -153,12 +157,12 @@ using TileKernel = void (*)(i64 terms, const float* a, i64 step, const float* b,
 template <class A, int V>
 INLINE TileKernel tileOf(i64 rows) {
   static const TileKernel table[] = {
-      &tile<A, 1, V>,  &tile<A, 2, V>,  &tile<A, 3, V>,  &tile<A, 4, V>,
+      &tile<A, 1, V>,  &tile<A, 2, V>,  &tile<A, 3, V>, &tile<A, 4, V>,
 #if defined(__AVX2__) || defined(__ARM_NEON)
       &tile<A, 5, V>,  &tile<A, 6, V>,
 #endif
 #if defined(__AVX512F__) || defined(__ARM_NEON)
-      &tile<A, 7, V>,  &tile<A, 8, V>,  &tile<A, 9, V>,  &tile<A, 10, V>, &tile<A, 11, V>, &tile<A, 12, V>,
+      &tile<A, 7, V>,  &tile<A, 8, V>,  &tile<A, 9, V>, &tile<A, 10, V>, &tile<A, 11, V>, &tile<A, 12, V>,
 #endif
 #if defined(__AVX512F__)
       &tile<A, 13, V>, &tile<A, 14, V>,
