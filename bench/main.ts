@@ -1,1 +1,67 @@
-export {};
+// `npm run bench [-- --only NAMES --quick --json FILE --no-peers --install-peers]`: see README.md in this folder.
+import { writeFileSync } from 'node:fs';
+import os from 'node:os';
+import { parseArgs } from 'node:util';
+import { kernels } from './kernels.bench.js';
+import { optimizers } from './optimizers.bench.js';
+import { installPeers, startPeers } from './peers.js';
+import { describeMachine, head, lines, machine, verdict } from './report.js';
+import { runWork, sides, type Plan, type Result, type Work } from './runner.js';
+import { steps } from './steps.bench.js';
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    peers: { type: 'boolean', default: true },
+    'install-peers': { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+  },
+  allowNegative: true,
+});
+
+/** The works whose `group/name` contains one of the words. */
+function selected(): Work[] {
+  const groups = { kernels, optimizers, steps };
+  const words = options.only?.split(',').map((word) => word.trim().toLowerCase()) ?? [''];
+  const found = Object.entries(groups).flatMap(([group, works]) =>
+    works.filter(({ name }) => words.some((word) => `${group}/${name}`.toLowerCase().includes(word))),
+  );
+  if (found.length === 0) throw new Error(`no work's name contains "${options.only}"; --list shows them all`);
+  return found;
+}
+
+async function main(): Promise<void> {
+  const works = selected();
+  if (options.list) return console.log(works.map(({ name }) => name).join('\n'));
+  if (options['install-peers']) installPeers();
+  const threads = [...new Set([1, Math.min(2, os.availableParallelism())])];
+  const plan: Plan = options.quick
+    ? { rounds: 1, seconds: 0.1, threads }
+    : { rounds: 3, seconds: 0.25, threads };
+  const where = machine();
+  const peers = options.peers ? await startPeers() : [];
+  const { found, absent } = sides(peers, plan);
+  console.log(describeMachine(where));
+  for (const reason of absent) console.log(`absent: ${reason}`);
+  console.log(`\n${head()}`);
+
+  const results: Result[] = [];
+  for (const work of works) {
+    const some = await runWork(work, found, plan);
+    if (some.length > 0) console.log(lines(work, some));
+    results.push(...some);
+  }
+  for (const peer of peers) peer.stop();
+  console.log(`\n${verdict(results)}`);
+  if (options.json) {
+    writeFileSync(options.json, JSON.stringify({ machine: where, plan, absent, results }, null, 1));
+    console.log(`written to ${options.json}`);
+  }
+}
+
+main().catch((error: unknown) => {
+  console.error(`bench: ${(error as Error).message}`);
+  process.exitCode = 1;
+});

@@ -37,8 +37,9 @@ const run = (program, ...args) =>
 /** The line that says what went wrong. @param {Outcome} outcome */
 function firstError({ stdout, stderr }) {
   const lines = `${stderr}\n${stdout}`.split('\n').map((line) => line.trim());
-  const found = lines.find((line) => /\berror\b.*\S/i.test(line)) ?? lines.find(Boolean) ?? 'no message';
-  return found.slice(0, 200);
+  const found =
+    lines.find((line) => /\berror:|CMake Error/.test(line)) ?? lines.find(Boolean) ?? 'no message';
+  return found.replace(`${root}${path.sep}`, '').slice(0, 200);
 }
 
 /** Ends the set-up with all that the program said. @param {string} what @param {Outcome} outcome */
@@ -72,7 +73,7 @@ function installPackages() {
   const npm = process.env['npm_execpath'];
   /** @type {import('node:child_process').ExecFileSyncOptions} */
   const options = { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] };
-  const args = ['ci', '--no-audit', '--no-fund'];
+  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
   if (npm?.endsWith('.js')) execFileSync(process.execPath, [npm, ...args], options);
   else execFileSync('npm', args, { ...options, shell: process.platform === 'win32' });
   // npm leaves the time of an unchanged tree alone.

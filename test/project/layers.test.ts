@@ -11,7 +11,7 @@ const LAYERS = [
   ['ops', 'vision'],
   ['autodiff'],
   ['nn', 'optim', 'schedule', 'data', 'io'],
-  ['train', 'cli', 'index.ts'],
+  ['train', 'cli', 'index.ts', 'kernels.ts'],
 ];
 const IMPORT = /^(?:import|export)\s(?:[^;'"]*?\sfrom\s)?['"](\.[^'"]+)['"]/gm;
 const TYPE_ONLY = /^(?:import|export)\s+type\s/;

@@ -1,0 +1,161 @@
+// Every row of the kernel table, through the door that the library uses, at sizes from the first cache to main memory.
+import { launch } from '#thalweg/kernels/launch';
+import { isPointer, type KernelCase, type KernelRow, type Range } from '#thalweg/kernels/row';
+import { kernelNames, table, type KernelName } from '#thalweg/kernels/table';
+import { heap } from '#thalweg/memory/heap';
+import type { Prepared, Work } from './runner.js';
+
+interface Size {
+  label: string;
+  args: number[];
+  /** Arithmetic operations, where they count more than the bytes. */
+  flops?: number;
+}
+
+const LENGTHS = [1e3, 1e5, 1e6];
+const power = (n: number): string => n.toExponential().replace('+', '').replace(/^1e/, '1e');
+const product = (m: number, n: number, k: number): Pick<Size, 'flops'> => ({ flops: 2 * m * n * k });
+
+/** [m, n, k] of products; the last three are what layers of the training steps below need. */
+const PRODUCTS = [
+  [16, 16, 16],
+  [32, 32, 32],
+  [64, 64, 64],
+  [128, 128, 128],
+  [256, 256, 256],
+  [512, 512, 512],
+  [1024, 1024, 1024],
+  [128, 512, 784],
+  [2048, 64, 64],
+] as const;
+const LAYOUTS = [
+  ['NN', 0, 0],
+  ['NT', 0, 1],
+  ['TN', 1, 0],
+] as const;
+
+/** [n, c, side, k] of 3 × 3 convolutions with padding 1. */
+const IMAGES = [
+  [32, 64, 32, 64],
+  [128, 1, 28, 32],
+] as const;
+
+const squares = (sizes: readonly (readonly number[])[], extra: readonly number[] = []): Size[] =>
+  sizes.map((args) => ({ label: args.join('×'), args: [...args, ...extra] }));
+const reductions = squares([
+  [1, 1e6, 1],
+  [1024, 1024, 1],
+  [1, 1024, 1024],
+]);
+const rows = squares([
+  [128, 10],
+  [1024, 1024],
+]);
+const picks: Size[] = [{ label: '4096 of 1000 rows of 128', args: [1, 1000, 128, 4096] }];
+const pools = (extra: readonly number[]): Size[] => [
+  { label: '64×32×28×28, 2×2', args: [2048, 28, 28, 2, 2, 2, 2, 0, 0, ...extra] },
+];
+const layouts = (args: (m: number, n: number, k: number, ta: number, tb: number) => number[]): Size[] =>
+  PRODUCTS.flatMap(([m, n, k]) =>
+    LAYOUTS.filter(([name]) => name === 'NN' || m * n * k >= 512 ** 3 / 4).map(([name, ta, tb]) => ({
+      label: `${m}×${n}×${k} ${name}`,
+      args: args(m, n, k, ta, tb),
+      ...product(m, n, k),
+    })),
+  );
+const convolutions: Size[] = IMAGES.map(([n, c, side, k]) => ({
+  label: `${n}×${c}×${side}×${side} to ${k}, 3×3`,
+  args: [n, c, side, side, k, 3, 3, 1, 1, 1, 1, 1, 1, 1],
+  ...product(n * side * side, k, 9 * c),
+}));
+
+/** Sizes by signature, or by name where rows that share a signature differ. */
+const SIZES: Readonly<Record<string, Size[]>> = {
+  oiinnnnnnnnn: LENGTHS.map((n) => ({ label: power(n), args: [1, 1, n, 0, 0, 1, 0, 0, 1] })),
+  oinnn: reductions,
+  oinnnn: squares([[1024, 1024, 1]], [0]),
+  oinn: rows,
+  oiinn: rows,
+  oijnnnn: picks,
+  uijnnnn: picks,
+  copy: [{ label: 'transpose 1024×1024', args: [1, 1, 1024, 1024, 0, 0, 1024, 1, 0, 0, 1, 1024] }],
+  matmul: layouts((m, n, k, ta, tb) => [1, m, n, k, ta, tb, ta ? m : k, tb ? k : n, n, 0, 0, 0, 0]),
+  sgemm: layouts((m, n, k, ta, tb) => [m, n, k, ta, tb, ta ? m : k, tb ? k : n, n, 1, 0]),
+  oiiinnnnnnnnnnnnnn: convolutions,
+  oiinnnnnnnnnnnnnn: convolutions,
+  maxPool2d: pools([]),
+  avgPool2d: pools([1]),
+  avgPool2dGrad: pools([1]),
+  oooiiinnns: squares([[32, 64, 1024]], [1e-5]),
+  oooiiiiinnns: squares([[32, 64, 1024]], [1e-5]),
+};
+
+/** A row that ends in its one length takes the usual lengths; one that nothing is known of, its largest test. */
+function sizesOf(name: KernelName, row: KernelRow): Size[] {
+  const known = SIZES[name] ?? SIZES[row.sig];
+  if (known) return known;
+  const last = row.cases.at(-1)!.args;
+  const lengths =
+    row.sig.endsWith('n') && (row.sig.indexOf('n') === row.sig.length - 1 || row.sig.includes('r'));
+  if (!lengths) return [{ label: last.join('×'), args: last }];
+  return LENGTHS.map((n) => ({ label: power(n), args: [...last.slice(0, -1), n] }));
+}
+
+/** Bytes that must move: an updated array is read and written. */
+const traffic = (row: KernelRow, args: number[], absent: readonly number[]): number =>
+  [...row.sig]
+    .filter(isPointer)
+    .map((letter, k) => (absent.includes(k) ? 0 : (letter === 'u' ? 8 : 4) * row.extents(...args)[k]!))
+    .reduce((a, b) => a + b, 0);
+
+/** A call of `name` on fresh arrays with values from the row's domain. */
+export function prepareRow(name: KernelName, test: KernelCase): Prepared {
+  const row: KernelRow = table[name];
+  const extents = row.extents(...test.args);
+  const ranges = row.domain ?? [-1, 1];
+  const blocks: number[] = [];
+  let [pointer, input, number] = [0, 0, 0];
+  const call = [...row.sig].map((letter) => {
+    if (!isPointer(letter)) return test.args[number++]!;
+    const length = extents[pointer++]!;
+    const range = typeof ranges[0] === 'number' ? ranges : (ranges[input] ?? [-1, 1]);
+    if (letter === 'i' || letter === 'u') input++;
+    if (test.absent?.includes(pointer - 1)) return 0;
+    const block = heap.allocate(4 * length);
+    blocks.push(block);
+    fill(letter, block, length, range as Range, test);
+    return block;
+  });
+  return { run: () => launch(name, ...call), end: () => blocks.forEach((block) => heap.release(block)) };
+}
+
+function fill(letter: string, block: number, length: number, [low, high]: Range, test: KernelCase): void {
+  const at = block / 4;
+  for (let k = 0; k < length; k++) {
+    // The golden ratio's multiples: spread evenly, the same in every run.
+    const u = (k * 0.6180339887498949) % 1;
+    if (letter === 'r') heap.u32[at + k] = test.cells![k]!;
+    else if (letter === 'f') heap.f32[at + k] = test.cells![k]!;
+    else if (letter === 'j') heap.i32[at + k] = Math.floor(u * test.index!);
+    else heap.f32[at + k] = low + (high - low) * u;
+  }
+}
+
+function works(name: KernelName): Work[] {
+  const row: KernelRow = table[name];
+  // With as little as a caller may pass: no bias, no maximum of second moments.
+  const usual = row.cases.find(({ absent }) => absent?.length) ?? row.cases[0]!;
+  return sizesOf(name, row).map(({ label, args, flops }) => {
+    const test: KernelCase = { ...usual, args, index: args[1]! };
+    const unit = flops ? 'GFLOP/s' : 'GB/s';
+    return {
+      name: `${name} ${label}`,
+      kind: name,
+      args,
+      rate: { amount: (flops ?? traffic(row, args, test.absent ?? [])) / 1e9, unit },
+      prepare: () => prepareRow(name, test),
+    };
+  });
+}
+
+export const kernels: readonly Work[] = kernelNames.flatMap(works);

@@ -1,0 +1,151 @@
+// Runs works on every engine and peer that is there. The sides of one work take turns, so that a ratio compares
+// neighbours in time; every figure is the median of the samples of all turns.
+import { backend, type BackendName } from '#thalweg/kernels/launch';
+import { measure, summary, type Summary } from './measure.js';
+import type { Peer } from './peer.js';
+
+/** What is to be done, in words that a peer understands too. */
+export interface Spec {
+  kind: string;
+  args: (number | string)[];
+}
+
+/** One line of a table of cases: a work, and how to get ready for it on the engine in use. */
+export interface Work extends Spec {
+  name: string;
+  /** What one call computes or moves, in billions, and what the rate is called. */
+  rate?: { amount: number; unit: string };
+  /** What one call handles one by one, for "ns per …". */
+  per?: { count: number; unit: string };
+  prepare(): Prepared;
+  /** Engines that are not asked, as a call would take too long. */
+  without?: readonly BackendName[];
+}
+
+export interface Prepared {
+  run(): unknown;
+  /** Gives memory back. */
+  end?(): void;
+}
+
+interface Side {
+  label: string;
+  threads: number;
+  /** Gets ready; returns what takes a turn of that many seconds, or why there is none. */
+  open(work: Work): Promise<Turn | string>;
+}
+
+interface Turn {
+  samples(seconds: number): Promise<number[] | string>;
+  end(): void;
+}
+
+/** One figure of the report. */
+export interface Result extends Summary {
+  work: string;
+  side: string;
+  threads: number;
+  peer: boolean;
+}
+
+export interface Plan {
+  rounds: number;
+  /** Seconds a turn. */
+  seconds: number;
+  threads: readonly number[];
+}
+
+/** Lets the compiler settle, so that the first turn is not slower than the others. */
+function warmUp({ run }: Prepared, seconds: number): void {
+  const end = performance.now() + 1000 * seconds;
+  do run();
+  while (performance.now() < end);
+}
+
+function own(name: BackendName, threads: number, seconds: number): Side {
+  const select = (): void => {
+    backend.use(name);
+    backend.threads = threads;
+  };
+  return {
+    label: `${name} ${threads}T`,
+    threads,
+    open(work) {
+      if (work.without?.includes(name)) return Promise.resolve('left out: too slow');
+      select();
+      const prepared = work.prepare();
+      warmUp(prepared, seconds);
+      return Promise.resolve({
+        samples(seconds) {
+          select();
+          return Promise.resolve(measure(() => prepared.run(), seconds));
+        },
+        end: () => prepared.end?.(),
+      });
+    },
+  };
+}
+
+function foreign(peer: Peer, threads: number): Side {
+  return {
+    label: `${peer.name} ${threads}T`,
+    threads,
+    open: ({ kind, args }) =>
+      Promise.resolve({
+        samples: (seconds) => peer.ask({ kind, args, threads, seconds }),
+        end: () => undefined,
+      }),
+  };
+}
+
+/** The sides that this machine has, and a line for each that it lacks. */
+export function sides(peers: readonly Peer[], plan: Plan): { found: Side[]; absent: string[] } {
+  const found: Side[] = [];
+  const absent: string[] = [];
+  for (const name of ['native', 'wasm'] as const)
+    try {
+      backend.use(name);
+      const counts = name === 'native' ? plan.threads : [1];
+      found.push(...counts.map((threads) => own(name, threads, plan.seconds)));
+    } catch (error) {
+      absent.push((error as Error).message);
+    }
+  for (const peer of peers) {
+    if (peer.absent) absent.push(`${peer.name}: ${peer.absent}`);
+    else found.push(...plan.threads.filter((n) => n <= peer.maxThreads).map((n) => foreign(peer, n)));
+  }
+  return { found, absent };
+}
+
+/** Gives the memory of the last work back, if this process may ask for it (--expose-gc). */
+async function collect(): Promise<void> {
+  globalThis.gc?.();
+  // Finalizers run in a later task.
+  await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+/** Runs one work on all sides in turns. */
+export async function runWork(work: Work, all: readonly Side[], plan: Plan): Promise<Result[]> {
+  const samples = new Map<Side, number[]>();
+  const open = new Map<Side, Turn>();
+  for (const side of all) {
+    const turn = await side.open(work);
+    if (typeof turn !== 'string') open.set(side, turn);
+  }
+  for (let round = 0; round < plan.rounds; round++)
+    for (const [side, turn] of open) {
+      const got = await turn.samples(plan.seconds);
+      if (typeof got === 'string') open.delete(side);
+      else samples.set(side, [...(samples.get(side) ?? []), ...got]);
+    }
+  for (const turn of open.values()) turn.end();
+  open.clear();
+  await collect();
+  return [...samples].map(([side, list]) => ({
+    work: work.name,
+    side: side.label,
+    threads: side.threads,
+    peer: !/^(native|wasm) /.test(side.label),
+    ...summary(list),
+  }));
+}
