@@ -3,7 +3,7 @@
 import { heap } from '../memory/heap.js';
 import { checkChoice, checkNumber } from '../tensor/errors.js';
 import { nativeEngine, type NativeEngine } from './native.js';
-import { referenceEngine, type Engine } from './reference.js';
+import { EngineUnavailable, referenceEngine, type Engine } from './reference.js';
 import type { KernelName } from './table.js';
 import { wasmEngine } from './wasm.js';
 
@@ -59,7 +59,8 @@ function choose(): Engine {
       reason = failures.length > 0 ? failures.join('; ') : 'the fastest engine, and it loaded';
       return engine;
     } catch (error) {
-      failures.push((error as Error).message);
+      if (!(error instanceof EngineUnavailable)) throw error;
+      failures.push(error.message);
     }
   }
   throw new Error(`backend: no engine could be started: ${failures.join('; ')}`);

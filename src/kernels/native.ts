@@ -4,8 +4,10 @@ import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { heap } from '../memory/heap.js';
-import type { Engine, Kernel } from './reference.js';
+import type { DirectArgument } from './direct.js';
+import { EngineUnavailable, type Engine, type Kernel } from './reference.js';
 import { kernelNames, table, type KernelName } from './table.js';
+import { checkChoice } from '../tensor/errors.js';
 
 /** What addon.cc exports. */
 export interface Addon {
@@ -16,7 +18,7 @@ export interface Addon {
   /** Runs kernel `row` with the arguments in the mailbox. Throws RangeError when one reaches outside the heap. */
   call(row: number): void;
   /** Runs kernel `row` with these arguments; a pointer is a typed array (or null for an absent one). */
-  callArrays(row: number, ...args: (number | null | Float32Array | Int32Array | Uint32Array)[]): void;
+  callArrays(row: number, ...args: readonly DirectArgument[]): void;
   /** Instruction sets that this CPU has, best first, and the one in use. */
   isas(): string[];
   isa(): string;
@@ -32,6 +34,8 @@ export interface NativeEngine {
   file: string;
   /** Rows of the table that the addon lacks. */
   missing: KernelName[];
+  /** Runs a kernel on typed arrays, without a copy; false if the addon lacks it. */
+  direct(kernel: KernelName, args: readonly DirectArgument[]): boolean;
 }
 
 const MAILBOX_SLOTS = 64;
@@ -51,19 +55,20 @@ function load(): { addon: Addon; file: string } {
       failures.push(`${file}: ${(error as Error).message.split('\n')[0]}`);
     }
   }
-  if (failures.length > 0) throw new Error(`native: the addon did not load (${failures.join('; ')})`);
-  throw new Error('native: no addon is built for this machine; run `thalweg build-native`');
+  if (failures.length > 0)
+    throw new EngineUnavailable(`native: the addon did not load (${failures.join('; ')})`);
+  throw new EngineUnavailable('native: no addon is built for this machine; run `thalweg build-native`');
 }
 
 /**
  * Loads the addon and attaches it to the heap. Kernels that it lacks come from `fallback`.
- * @throws Error that says in one sentence why there is none.
+ * @throws EngineUnavailable that says in one sentence why there is none.
  */
 export function nativeEngine(fallback: () => Engine): NativeEngine {
   const { addon, file } = load();
   const mailbox = heap.allocate(MAILBOX_SLOTS * 8);
   const isa = process.env['THALWEG_ISA'];
-  if (isa) addon.setIsa(isa);
+  if (isa) addon.setIsa(checkChoice('THALWEG_ISA', 'isa', isa, addon.isas()));
   let attached = 0;
   const attach = (): void => {
     addon.attach(new Uint8Array(heap.memory.buffer), mailbox);
@@ -95,5 +100,10 @@ export function nativeEngine(fallback: () => Engine): NativeEngine {
       return [name, kernel(found.row)];
     }),
   ) as Record<KernelName, Kernel>;
-  return { engine, addon, file, missing };
+  const direct = (name: KernelName, args: readonly DirectArgument[]): boolean => {
+    const found = rows.get(name);
+    if (found) addon.callArrays(found.row, ...args);
+    return found !== undefined;
+  };
+  return { engine, addon, file, missing, direct };
 }

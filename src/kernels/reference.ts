@@ -8,6 +8,11 @@ import { kernelNames, table, type KernelName } from './table.js';
 export type Kernel = (...args: number[]) => void;
 export type Engine = Readonly<Record<KernelName, Kernel>>;
 
+/** Why an engine cannot run here; the next best one is taken then. */
+export class EngineUnavailable extends Error {
+  override name = 'EngineUnavailable';
+}
+
 const cells: Cells = {
   get f() {
     return heap.real;

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { heap } from '../memory/heap.js';
 import { wasm } from '../memory/webassembly.js';
-import type { Engine, Kernel } from './reference.js';
+import { EngineUnavailable, type Engine, type Kernel } from './reference.js';
 import { kernelNames, table, type KernelName } from './table.js';
 
 const file = fileURLToPath(new URL('../../build/wasm/simd.wasm', import.meta.url));
@@ -16,12 +16,13 @@ const SIMD_PROBE = Uint8Array.from([
 
 /**
  * Instantiates the WASM engine.
- * @throws Error that says in one sentence why there is none.
+ * @throws EngineUnavailable that says in one sentence why there is none.
  */
 export function wasmEngine(): Engine {
-  if (!wasm) throw new Error('wasm: this runtime has no WebAssembly');
-  if (!wasm.validate(SIMD_PROBE)) throw new Error('wasm: this runtime has no WebAssembly SIMD');
-  if (!existsSync(file)) throw new Error('wasm: build/wasm/simd.wasm is missing; run `npm run build:wasm`');
+  if (!wasm) throw new EngineUnavailable('wasm: this runtime has no WebAssembly');
+  if (!wasm.validate(SIMD_PROBE)) throw new EngineUnavailable('wasm: this runtime has no WebAssembly SIMD');
+  if (!existsSync(file))
+    throw new EngineUnavailable('wasm: build/wasm/simd.wasm is missing; run `npm run build:wasm`');
   const module = new wasm.Module(readFileSync(file));
   const abort = (): never => {
     throw new Error('wasm: aborted');

@@ -1,0 +1,166 @@
+// Kernels on plain typed arrays: checks everything before any memory is touched, then passes the arrays to the addon, or
+// stages them on the heap for the other engines. Arrays from `alloc` lie on the heap and are never copied.
+import { openScope } from '../memory/arena.js';
+import { heap } from '../memory/heap.js';
+import { describe, rangeError, typeError } from '../tensor/errors.js';
+import { activeAddon, launch } from './launch.js';
+import { isPointer } from './row.js';
+import { table, type KernelName } from './table.js';
+
+export type Plain = Float32Array | Int32Array | Uint32Array;
+export type DirectArgument = Plain | number | null;
+
+/** Every buffer object that has stood for the heap; a shared memory gets a new one when it grows. */
+const heapBuffers = new WeakSet<object>();
+const blocks = new WeakMap<Float32Array, number>();
+
+/** A zeroed array on the heap: no engine copies it. Give it back with {@link free}. */
+export function alloc(length: number): Float32Array {
+  if (!Number.isInteger(length) || length < 0 || length > 2 ** 30)
+    throw rangeError('alloc', `length must be a whole number in [0, 2^30], got ${describe(length)}`);
+  const offset = heap.allocate(length * 4);
+  const buffer = heap.memory.buffer as unknown as ArrayBuffer;
+  heapBuffers.add(buffer);
+  const array = new Float32Array(buffer, offset, length).fill(0);
+  blocks.set(array, offset);
+  return array;
+}
+
+/** Gives back an array from {@link alloc}; it must not be used afterwards. */
+export function free(array: Float32Array): void {
+  const offset = blocks.get(array);
+  if (offset === undefined) throw typeError('free', 'expected an array from alloc() that was not freed yet');
+  blocks.delete(array);
+  heap.release(offset);
+}
+
+const TYPES = { p: Int32Array, j: Int32Array, r: Uint32Array } as const;
+const typeOf = (letter: string): typeof Float32Array | typeof Int32Array | typeof Uint32Array =>
+  TYPES[letter as keyof typeof TYPES] ?? Float32Array;
+
+interface Pointer {
+  letter: string;
+  name: string;
+  array: Plain;
+}
+
+const isWritten = (letter: string): boolean => 'oup'.includes(letter);
+
+function overlap(a: Plain, b: Plain): boolean {
+  const same = a.buffer === b.buffer || (heapBuffers.has(a.buffer) && heapBuffers.has(b.buffer));
+  if (!same || a.length === 0 || b.length === 0) return false;
+  return a.byteOffset < b.byteOffset + b.byteLength && b.byteOffset < a.byteOffset + a.byteLength;
+}
+
+/** The pointers among the arguments, each of the right type and long enough. */
+function checkPointers(
+  where: string,
+  kernel: KernelName,
+  names: readonly string[],
+  args: readonly DirectArgument[],
+): Pointer[] {
+  const { sig, extents } = table[kernel];
+  const numbers = args.filter((_, k) => !isPointer(sig[k]!)) as number[];
+  const lengths = extents(...numbers);
+  const found: Pointer[] = [];
+  let at = -1;
+  args.forEach((value, k) => {
+    const letter = sig[k]!;
+    if (!isPointer(letter)) return;
+    const need = lengths[++at]!;
+    if (value === null) return;
+    const Type = typeOf(letter);
+    const name = names[at] ?? `argument ${k}`;
+    if (!(value instanceof Type))
+      throw typeError(where, `${name} must be a ${Type.name}, got ${describe(value)}`);
+    if (value.length < need)
+      throw rangeError(
+        where,
+        `${name} has ${value.length} elements, needs ${need}`,
+        value.length === 0 && need > 0 ? 'was its buffer transferred or resized?' : undefined,
+      );
+    found.push({ letter, name, array: value.length === need ? value : value.subarray(0, need) });
+  });
+  return found;
+}
+
+/** Outputs must be apart from everything else; where the row allows it, the first output may be the first input. */
+function checkOverlap(where: string, kernel: KernelName, pointers: readonly Pointer[]): void {
+  const firstInput = pointers.find((p) => p.letter === 'i');
+  pointers.forEach((out, k) => {
+    if (!isWritten(out.letter)) return;
+    for (const other of pointers) {
+      if (other === out || !overlap(out.array, other.array)) continue;
+      const allowed =
+        table[kernel].inPlace &&
+        k === 0 &&
+        other === firstInput &&
+        out.array.byteOffset === other.array.byteOffset;
+      if (!allowed)
+        throw rangeError(
+          where,
+          `${out.name} overlaps ${other.name}`,
+          table[kernel].inPlace ? 'they must be the same array or apart' : 'they must be apart',
+        );
+    }
+  });
+}
+
+/**
+ * Runs a kernel on typed arrays; `names` are those of its pointers, for the errors.
+ * @throws TypeError, RangeError before anything is changed
+ */
+export function callDirect(
+  where: string,
+  kernel: KernelName,
+  names: readonly string[],
+  args: readonly DirectArgument[],
+): void {
+  const { sig } = table[kernel];
+  args.forEach((value, k) => {
+    if (isPointer(sig[k]!)) return;
+    const ok =
+      typeof value === 'number' && (sig[k] === 's' ? true : Number.isSafeInteger(value) && value >= 0);
+    if (!ok)
+      throw rangeError(
+        where,
+        `expected a ${sig[k] === 's' ? 'number' : 'whole number >= 0'}, got ${describe(value)}`,
+      );
+  });
+  const pointers = checkPointers(where, kernel, names, args);
+  checkOverlap(where, kernel, pointers);
+  const native = activeAddon();
+  if (native?.direct(kernel, args)) return;
+  staged(kernel, args, pointers);
+}
+
+function staged(kernel: KernelName, args: readonly DirectArgument[], pointers: readonly Pointer[]): void {
+  const scope = openScope();
+  try {
+    const places = pointers.map(({ array, letter }) => {
+      if (heapBuffers.has(array.buffer)) return array.byteOffset;
+      const offset = scope.allocate(array.byteLength);
+      if (letter !== 'o' && letter !== 'p') view(array, offset).set(array);
+      return offset;
+    });
+    const { sig } = table[kernel];
+    let at = 0;
+    launch(
+      kernel,
+      ...args.map((value, k) =>
+        !isPointer(sig[k]!) ? (value as number) : value === null ? 0 : places[at++]!,
+      ),
+    );
+    pointers.forEach(({ array, letter }, k) => {
+      if (isWritten(letter) && !heapBuffers.has(array.buffer)) array.set(view(array, places[k]!));
+    });
+  } finally {
+    scope.end();
+  }
+}
+
+/** The heap at `offset`, as an array of the same type and length. */
+function view(array: Plain, offset: number): Plain {
+  const whole = array instanceof Float32Array ? heap.f32 : array instanceof Int32Array ? heap.i32 : heap.u32;
+  return whole.subarray(offset / 4, offset / 4 + array.length);
+}

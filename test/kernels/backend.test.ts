@@ -1,0 +1,131 @@
+// Which engine runs, what says so, and what is said when one cannot: each case starts the library afresh.
+import { afterEach, describe, expect, it, vi } from 'vitest';
+
+type Launch = typeof import('../../src/kernels/launch.js');
+
+async function fresh(env: Record<string, string>): Promise<Launch> {
+  vi.resetModules();
+  for (const name of ['THALWEG_BACKEND', 'THALWEG_ISA', 'THALWEG_THREADS']) vi.stubEnv(name, env[name]);
+  return import('../../src/kernels/launch.js');
+}
+
+/** The library on a machine where these files do not exist. */
+async function without(ending: string): Promise<Launch> {
+  vi.resetModules();
+  vi.stubEnv('THALWEG_BACKEND', undefined);
+  const fs = await vi.importActual<typeof import('node:fs')>('node:fs');
+  vi.doMock('node:fs', () => ({
+    ...fs,
+    existsSync: (path: string) => !path.endsWith(ending) && fs.existsSync(path),
+  }));
+  return import('../../src/kernels/launch.js');
+}
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.doUnmock('node:fs');
+  vi.doUnmock('node:module');
+});
+
+const native = (await fresh({})).backend.info().name === 'native';
+
+describe('the choice of engine', () => {
+  it.each(['wasm', 'reference'] as const)(
+    'THALWEG_BACKEND=%s forces it and the info says so',
+    async (name) => {
+      const { backend } = await fresh({ THALWEG_BACKEND: name });
+      expect(backend.name).toBe(name);
+      expect(backend.info().reason).toBe('THALWEG_BACKEND asks for it');
+      expect(backend.info().threads).toBe(1);
+    },
+  );
+
+  it('refuses an unknown engine by name, in the environment and in use()', async () => {
+    const { backend } = await fresh({ THALWEG_BACKEND: 'gpu' });
+    expect(() => backend.name).toThrow(
+      /THALWEG_BACKEND: backend must be one of "native", "wasm", "reference", got "gpu"/,
+    );
+    const other = await fresh({ THALWEG_BACKEND: 'reference' });
+    expect(() => other.backend.use('gpu' as never)).toThrow(
+      /backend.use: backend must be one of .* got "gpu"/,
+    );
+    expect(other.backend.name).toBe('reference');
+  });
+
+  it('without an addon takes WASM and says why and what to do', async () => {
+    const { backend } = await without('.node');
+    expect(backend.name).toBe('wasm');
+    expect(backend.info().reason).toMatch(
+      /native: no addon is built for this machine; run `thalweg build-native`/,
+    );
+    expect(() => backend.use('native')).toThrow(/no addon is built/);
+    expect(backend.name).toBe('wasm');
+  });
+
+  it.runIf(native)('with an addon that does not load takes WASM and says why', async () => {
+    vi.resetModules();
+    vi.stubEnv('THALWEG_BACKEND', undefined);
+    vi.doMock('node:module', () => ({
+      createRequire: () => () => {
+        throw new Error('thalweg.node: cannot open shared object file: wrong ELF class');
+      },
+    }));
+    const { backend } = (await import('../../src/kernels/launch.js')) as Launch;
+    expect(backend.name).toBe('wasm');
+    expect(backend.info().reason).toMatch(/native: the addon did not load \(.*wrong ELF class\)/);
+  });
+
+  it('without a WASM file either takes the reference, and forcing WASM is an error', async () => {
+    vi.resetModules();
+    const fs = await vi.importActual<typeof import('node:fs')>('node:fs');
+    vi.doMock('node:fs', () => ({ ...fs, existsSync: () => false }));
+    const { backend } = (await import('../../src/kernels/launch.js')) as Launch;
+    vi.stubEnv('THALWEG_BACKEND', undefined);
+    expect(backend.name).toBe('reference');
+    expect(backend.info().reason).toMatch(/simd\.wasm is missing; run `npm run build:wasm`/);
+    expect(() => backend.use('wasm')).toThrow(/simd\.wasm is missing/);
+  });
+
+  it('without WebAssembly SIMD says so', async () => {
+    const api = (globalThis as unknown as { WebAssembly: { validate: (b: Uint8Array) => boolean } })
+      .WebAssembly;
+    const validate = vi.spyOn(api, 'validate').mockReturnValue(false);
+    const { backend } = await fresh({ THALWEG_BACKEND: 'wasm' });
+    expect(() => backend.name).toThrow(/wasm: this runtime has no WebAssembly SIMD/);
+    validate.mockRestore();
+  });
+
+  it.runIf(native)(
+    'THALWEG_ISA forces a lower instruction set, and refuses one that is not there',
+    async () => {
+      const { backend } = await fresh({ THALWEG_BACKEND: 'native' });
+      const lowest = backend.info().isas.at(-1)!;
+      const lower = await fresh({ THALWEG_BACKEND: 'native', THALWEG_ISA: lowest });
+      expect(lower.backend.info().isa).toBe(lowest);
+      const wrong = await fresh({ THALWEG_ISA: 'avx1024' });
+      expect(() => wrong.backend.name).toThrow(/THALWEG_ISA: isa must be one of .*, got "avx1024"/);
+    },
+  );
+
+  it.runIf(native)('THALWEG_THREADS and backend.threads set the threads, and refuse nonsense', async () => {
+    const { backend } = await fresh({ THALWEG_BACKEND: 'native', THALWEG_THREADS: '1' });
+    expect(backend.threads).toBe(1);
+    backend.threads = 2;
+    expect(backend.info().threads).toBe(2);
+    expect(() => (backend.threads = 0)).toThrow(/backend.threads: threads must be an integer >= 1, got 0/);
+    const wrong = await fresh({ THALWEG_BACKEND: 'native', THALWEG_THREADS: 'many' });
+    expect(() => wrong.backend.name).toThrow(/THALWEG_THREADS: threads must be an integer >= 1, got NaN/);
+  });
+
+  it.runIf(native)('can change while tensors exist, and they keep their values', async () => {
+    vi.resetModules();
+    vi.stubEnv('THALWEG_BACKEND', 'native');
+    const t = await import('../../src/index.js');
+    const x = t.tensor([1, 2, 3]);
+    const y = x.mul(2).keep();
+    t.backend.use('wasm');
+    expect(y.add(x).toArray()).toEqual([3, 6, 9]);
+    t.backend.use('reference');
+    expect(y.mul(y).toArray()).toEqual([4, 16, 36]);
+  });
+});

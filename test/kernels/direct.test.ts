@@ -1,0 +1,148 @@
+// The drop-in kernels on plain arrays: results, no copies where promised, and refusals before any memory is touched.
+import { describe, expect, it } from 'vitest';
+import * as k from '../../src/kernels.js';
+import { backend } from '../../src/kernels/launch.js';
+import { heap } from '../../src/memory/heap.js';
+import { generator, seedOf, SEED } from '../support/random.js';
+
+const random = generator(seedOf('direct'));
+const array = (n: number): Float32Array => Float32Array.from({ length: n }, () => random() * 2 - 1);
+
+describe(`thalweg/kernels on ${backend.name} (seed ${SEED})`, () => {
+  it.each(['exp', 'tanh', 'relu', 'sqrt', 'sigmoid'] as const)(
+    '%s works on any array, on views, and in place',
+    (name) => {
+      const formula = {
+        exp: Math.exp,
+        tanh: Math.tanh,
+        relu: (x: number) => Math.max(x, 0),
+        sqrt: Math.sqrt,
+        sigmoid: (x: number) => 1 / (1 + Math.exp(-x)),
+      }[name];
+      const whole = array(40).map(Math.abs);
+      const x = whole.subarray(3, 24);
+      const before = whole.slice();
+      const out = new Float32Array(21);
+      k[name](out, x);
+      out.forEach((v, i) => expect(v).toBeCloseTo(formula(before[3 + i]!), 5));
+      k[name](x, x);
+      expect([...x]).toEqual([...out]);
+      expect([...whole.subarray(0, 3)]).toEqual([...before.subarray(0, 3)]);
+      expect([...whole.subarray(24)]).toEqual([...before.subarray(24)]);
+    },
+  );
+
+  it('takes heap arrays and ordinary ones together', () => {
+    const x = k.alloc(100);
+    x.set(array(100));
+    const out = new Float32Array(100);
+    k.exp(out, x);
+    out.forEach((v, i) => expect(v).toBeCloseTo(Math.exp(x[i]!), 5));
+    k.exp(x, out.map(Math.log));
+    x.forEach((v, i) => expect(v).toBeCloseTo(out[i]!, 5));
+    k.free(x);
+    expect(() => k.free(x)).toThrow(/free: expected an array from alloc\(\) that was not freed yet/);
+  });
+
+  it('gives back what it allocates', () => {
+    const before = heap.used;
+    for (let i = 0; i < 100; i++) k.free(k.alloc(10_000));
+    expect(heap.used).toBe(before);
+  });
+
+  it.each([
+    [false, false],
+    [false, true],
+    [true, false],
+    [true, true],
+  ])('sgemm with transA %s and transB %s obeys strides, alpha and beta', (ta, tb) => {
+    const [m, n, p, lda, ldb, ldc] = [7, 5, 9, 11, 12, 8];
+    const [a, b, c] = [array(lda * 9), array(ldb * 9), array(ldc * 7)];
+    const want = Float64Array.from(c);
+    for (let i = 0; i < m; i++)
+      for (let j = 0; j < n; j++) {
+        let total = 0;
+        for (let q = 0; q < p; q++)
+          total += a[ta ? q * lda + i : i * lda + q]! * b[tb ? j * ldb + q : q * ldb + j]!;
+        want[i * ldc + j] = 0.5 * total + 2 * want[i * ldc + j]!;
+      }
+    k.sgemm(ta, tb, m, n, p, 0.5, a, lda, b, ldb, 2, c, ldc);
+    c.forEach((v, i) => expect(v).toBeCloseTo(want[i]!, 5));
+  });
+
+  it('sgemm with beta 0 never reads C', () => {
+    const c = new Float32Array(4).fill(NaN);
+    k.sgemm(false, false, 2, 2, 1, 1, Float32Array.of(1, 2), 1, Float32Array.of(3, 4), 2, 0, c, 2);
+    expect([...c]).toEqual([3, 4, 6, 8]);
+  });
+
+  it('vector routines agree with their sums', () => {
+    const [x, y] = [array(37), array(37)];
+    const sum = (f: (i: number) => number): number => x.reduce((total, _v, i) => total + f(i), 0);
+    expect(k.sdot(x, y)).toBeCloseTo(
+      sum((i) => x[i]! * y[i]!),
+      10,
+    );
+    expect(k.snrm2(x)).toBeCloseTo(Math.sqrt(sum((i) => x[i]! ** 2)), 10);
+    const z = y.slice();
+    k.saxpy(0.5, x, z);
+    z.forEach((v, i) => expect(v).toBeCloseTo(y[i]! + 0.5 * x[i]!, 6));
+    k.sscal(3, z);
+    z.forEach((v, i) => expect(v).toBeCloseTo(3 * (y[i]! + 0.5 * x[i]!), 5));
+    const out = new Float32Array(2);
+    k.sgemv(false, 2, 3, 1, Float32Array.of(1, 2, 3, 4, 5, 6), 3, Float32Array.of(1, 0, -1), 0, out);
+    expect([...out]).toEqual([-2, -2]);
+    const back = new Float32Array(3);
+    k.sgemv(true, 2, 3, 1, Float32Array.of(1, 2, 3, 4, 5, 6), 3, Float32Array.of(1, -1), 0, back);
+    expect([...back]).toEqual([-3, -3, -3]);
+  });
+
+  it('softmax works by rows', () => {
+    const out = new Float32Array(4);
+    k.softmax(out, Float32Array.of(0, Math.log(3), 5, 5), 2, 2);
+    [0.25, 0.75, 0.5, 0.5].forEach((v, i) => expect(out[i]).toBeCloseTo(v, 6));
+  });
+
+  it('refuses wrong types, lengths, overlaps and numbers before it changes anything', () => {
+    const x = array(8);
+    const before = [...x];
+    const refuse = (call: () => void, message: RegExp): void => expect(call).toThrow(message);
+    refuse(() => k.exp(new Float32Array(7), x), /exp: out has 7 elements, needs 8/);
+    refuse(() => k.exp([1, 2] as never, x), /exp: out must be a Float32Array, got an array of length 2/);
+    refuse(
+      () => k.exp(new Float64Array(8) as never, x),
+      /exp: out must be a Float32Array, got a Float64Array/,
+    );
+    refuse(() => k.exp(undefined as never, x), /exp: out must be a Float32Array, got undefined/);
+    refuse(() => k.exp(x, undefined as never), /exp: x must be a Float32Array, got undefined/);
+    refuse(
+      () => k.exp(x.subarray(0, 6), x.subarray(1, 7)),
+      /exp: out overlaps x; they must be the same array or apart/,
+    );
+    refuse(
+      () => k.sgemm(false, false, 2, 2, 2, 1, x, 2, x, 2, 0, x, 2),
+      /sgemm: c overlaps a; they must be apart/,
+    );
+    refuse(
+      () => k.sgemm(false, false, 2, 2, 2, 1, x, 1, x, 2, 0, new Float32Array(4), 2),
+      /sgemm: lda is 1, needs at least 2/,
+    );
+    refuse(
+      () => k.sgemm(false, false, 3, 3, 3, 1, x, 3, x, 3, 0, new Float32Array(9), 3),
+      /sgemm: a has 8 elements, needs 9/,
+    );
+    refuse(() => k.softmax(new Float32Array(8), x, 2.5, 2), /softmax: expected a whole number >= 0, got 2.5/);
+    refuse(() => k.softmax(new Float32Array(8), x, -1, 2), /softmax: expected a whole number >= 0, got -1/);
+    refuse(() => k.alloc(-1), /alloc: length must be a whole number in \[0, 2\^30\], got -1/);
+    refuse(() => k.softmax(new Float32Array(8), x, 2 ** 40, 2 ** 40), /softmax: out has 8 elements, needs/);
+    expect([...x]).toEqual(before);
+  });
+
+  it('refuses an array whose buffer was transferred away', () => {
+    const x = array(8);
+    structuredClone(x.buffer, { transfer: [x.buffer as ArrayBuffer] });
+    expect(() => k.exp(x, array(4))).toThrow(
+      /exp: out has 0 elements, needs 4; was its buffer transferred or resized\?/,
+    );
+  });
+});
