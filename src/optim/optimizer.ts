@@ -34,7 +34,7 @@ export interface Facts<O extends BaseOptions> {
   /** Names of all state arrays it may have; each has the shape of its parameter. */
   readonly states: readonly string[];
   /** What a new state array is filled with, where that is not 0. */
-  initial?(options: Required<O>): Readonly<Record<string, number>>;
+  initial?(options: Omit<Required<O>, 'lr'>): Readonly<Record<string, number>>;
   /** The update of parameters that had `t - 1` updates before. */
   update(options: Resolved<O>, t: number): Update;
 }
@@ -173,6 +173,12 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
   /** Called after the launches of a step. */
   protected stepped(_jobs: readonly Job[], _options: readonly Resolved<O>[]): void {}
 
+  /** State arrays that a parameter must have after `t` updates. */
+  protected needs(options: Required<O>, t: number): readonly string[] {
+    const resolved = { ...options, lr: 0 } as unknown as Resolved<O>;
+    return this.facts.update(resolved, t).states.filter((name) => name !== null);
+  }
+
   /** State beyond the arrays: plain JSON. */
   protected extraState(): unknown {
     return undefined;
@@ -187,7 +193,7 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
   protected resolve(k: number): Resolved<O> {
     const options = this.check(k);
     const { lr } = options;
-    if (typeof lr === 'number') return options as Resolved<O>;
+    if (typeof lr === 'number') return options as unknown as Resolved<O>;
     const now = (lr as Schedule).at(this.taken);
     const resolved: Record<string, unknown> = { ...options, lr: now.lr };
     if (now.momentum !== undefined) {
@@ -295,10 +301,7 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
       steps: this.taken,
       extra: this.extraState(),
       readOptions: (k, given) => this.readGroup(k, given as unknown as O) as Record<string, unknown>,
-      needs: (options, t) => {
-        const fixed = { ...options, lr: typeof options['lr'] === 'number' ? options['lr'] : 0 };
-        return this.facts.update(fixed as unknown as Resolved<O>, t).states.filter((s) => s !== null);
-      },
+      needs: (options, t) => this.needs(options as unknown as Required<O>, t),
       initial: (options) => this.facts.initial?.(options as unknown as Required<O>) ?? {},
       setOptions: (k, options) => Object.assign(this.groups[k]!, options),
       setSteps: (steps) => (this.taken = steps),

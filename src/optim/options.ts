@@ -25,13 +25,13 @@ export type GroupSpec<O> = { params: Params } & { readonly [K in keyof O]?: O[K]
 export type ParamsOrGroups<O> = Iterable<Tensor | readonly [name: string, parameter: Tensor] | GroupSpec<O>>;
 
 /** A group as `opt.groups` shows it: every option, editable between steps, and the parameters. */
-export type Group<O> = { -readonly [K in keyof O]-?: NonNullable<O[K]> } & {
+export type Group<O> = { -readonly [K in keyof O]-?: O[K] } & {
   readonly params: readonly Tensor[];
   readonly names: readonly string[];
 };
 
 /** Options as an update sees them: the schedule has been read. */
-export type Resolved<O> = Required<O> & { readonly lr: number };
+export type Resolved<O> = Omit<Required<O>, 'lr'> & { readonly lr: number };
 
 /** A learning rate or a schedule, `fallback` by default. */
 export const learningRate =

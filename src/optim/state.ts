@@ -55,16 +55,23 @@ function plain(value: unknown): unknown {
   return { schedule: value.name ?? 'custom', options };
 }
 
+/** The state arrays of a parameter: none before its first update. */
+function arraysOf(from: Restorable, k: number, flat: Flat, i: number): Record<string, Float32Array> {
+  if (flat.steps[i] === 0) return {};
+  // Options may have been edited since the last step; an array that is only wanted now has its first values.
+  const options = from.options[k]!;
+  const initial = from.initial(options);
+  for (const name of from.needs(options, flat.steps[i]!)) flat.array(name, initial[name] ?? 0);
+  const arrays = from.arrays.map((name) => [name, flat.read(name, i)] as const);
+  return Object.fromEntries(arrays.filter(([, values]) => values !== null)) as Record<string, Float32Array>;
+}
+
 export function writeState(from: Restorable): OptimizerState {
   const state: Record<string, ParameterState> = {};
   const groups = from.flats.map((flat, k) => {
     flat.names.forEach((name, i) => {
-      const arrays = from.arrays.flatMap((array) => {
-        const values = flat.read(array, i);
-        return values ? [[array, values as Float32Array] as const] : [];
-      });
       const shape = [...flat.tensors[i]!.shape];
-      state[name] = { step: flat.steps[i]!, shape, arrays: Object.fromEntries(arrays) };
+      state[name] = { step: flat.steps[i]!, shape, arrays: arraysOf(from, k, flat, i) };
     });
     const options = Object.entries(from.options[k]!).map(([name, value]) => [name, plain(value)] as const);
     return { params: [...flat.names], options: Object.fromEntries(options) };
