@@ -3,6 +3,7 @@
 import { launch } from '../kernels/launch.js';
 import { batchNorm, groupNorm, layerNorm } from '../ops/index.js';
 import { rangeError, showShape } from '../tensor/errors.js';
+import { sideEffect } from '../tensor/op.js';
 import { checkShape, type Shape } from '../tensor/shape.js';
 import { asTensor, inSomeScope, type Tensor, type TensorLike } from '../tensor/tensor.js';
 import { ones } from './init.js';
@@ -30,17 +31,18 @@ const batchFields = {
 
 const unitWeight = (shape: Shape): Tensor => ones(zeroParameter(shape));
 
-/** Adds 1 to a counter that the kernels may hold. */
-function increment(counter: Tensor): void {
-  inSomeScope(
-    () => {
-      if (counter.storage.offset < 0) counter.storage.settle();
-      launch('accumulate', counter.storage.address(), asTensor('BatchNorm', 1).storage.address(), 1);
-      counter.storage.touch();
-    },
-    () => [],
+/** Adds 1 to a counter that the kernels may hold, if the step around it keeps its results. */
+const increment = (counter: Tensor): void =>
+  sideEffect(() =>
+    inSomeScope(
+      () => {
+        if (counter.storage.offset < 0) counter.storage.settle();
+        launch('accumulate', counter.storage.address(), asTensor('BatchNorm', 1).storage.address(), 1);
+        counter.storage.touch();
+      },
+      () => [],
+    ),
   );
-}
 
 /** Batch norm over [batch, features, …]; subclasses say how many dimensions follow. Ioffe and Szegedy (2015). */
 abstract class BatchNorm extends Module<[TensorLike], Tensor> {
