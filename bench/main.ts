@@ -49,9 +49,10 @@ async function main(): Promise<void> {
 
   const results: Result[] = [];
   for (const work of works) {
-    const some = await runWork(work, found, plan);
-    if (some.length > 0) console.log(lines(work, some));
-    results.push(...some);
+    const one = await runWork(work, found, plan);
+    if (one.results.length > 0) console.log(lines(work, one.results));
+    for (const reason of one.refused) console.log(`  none of ${reason}`);
+    results.push(...one.results);
   }
   for (const peer of peers) peer.stop();
   console.log(`\n${verdict(results)}`);

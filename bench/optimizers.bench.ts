@@ -1,10 +1,8 @@
 // Optimizer steps as users take them: `step()` over one long parameter, and over a hundred short ones.
 import { optim, tensor, zeros, type Tensor } from 'thalweg';
-import { table, type KernelName } from '#thalweg/kernels/table';
 import type { Prepared, Work } from './runner.js';
 
 interface Rule {
-  kernel: KernelName;
   /** State arrays that a step reads and writes. */
   states: number;
   make: (params: Tensor[]) => { step(): void };
@@ -12,11 +10,14 @@ interface Rule {
 
 const lr = 1e-3;
 const RULES: Readonly<Record<string, Rule>> = {
-  sgd: { kernel: 'sgdStep', states: 0, make: (p) => new optim.SGD(p, { lr }) },
-  momentum: { kernel: 'momentumStep', states: 1, make: (p) => new optim.SGD(p, { lr, momentum: 0.9 }) },
-  adam: { kernel: 'adamStep', states: 2, make: (p) => new optim.Adam(p, { lr }) },
-  adamw: { kernel: 'adamStep', states: 2, make: (p) => new optim.AdamW(p, { lr }) },
-  amsgrad: { kernel: 'adamStep', states: 3, make: (p) => new optim.AMSGrad(p, { lr }) },
+  sgd: { states: 0, make: (p) => new optim.SGD(p, { lr }) },
+  momentum: { states: 1, make: (p) => new optim.SGD(p, { lr, momentum: 0.9 }) },
+  adagrad: { states: 1, make: (p) => new optim.Adagrad(p, { lr }) },
+  rmsprop: { states: 1, make: (p) => new optim.RMSProp(p, { lr }) },
+  adam: { states: 2, make: (p) => new optim.Adam(p, { lr }) },
+  adamw: { states: 2, make: (p) => new optim.AdamW(p, { lr }) },
+  adabound: { states: 2, make: (p) => new optim.AdaBound(p, { lr }) },
+  amsgrad: { states: 3, make: (p) => new optim.AMSGrad(p, { lr }) },
 };
 
 /** [tensors, parameters in each]. */
@@ -49,6 +50,4 @@ const works = (name: string, rule: Rule): Work[] =>
     };
   });
 
-export const optimizers: readonly Work[] = Object.entries(RULES)
-  .filter(([, { kernel }]) => kernel in table)
-  .flatMap(([name, rule]) => works(name, rule));
+export const optimizers: readonly Work[] = Object.entries(RULES).flatMap(([name, rule]) => works(name, rule));

@@ -3,6 +3,9 @@ import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface, type Interface } from 'node:readline';
 import type { Spec } from './runner.js';
 
+/** What a peer answers that has nothing of this kind; it is not worth a line in the report. */
+export const UNKNOWN_WORK = 'no such work';
+
 export interface Question extends Spec {
   threads: number;
   seconds: number;

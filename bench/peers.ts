@@ -8,7 +8,7 @@ import { Peer } from './peer.js';
 // This file runs from build/apps/bench.
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const installed = path.join(root, 'build', 'peers');
-const TFJS = ['@tensorflow/tfjs-core@4.22.0', '@tensorflow/tfjs-backend-wasm@4.22.0'];
+const TFJS = ['@tensorflow/tfjs@4.22.0', '@tensorflow/tfjs-backend-wasm@4.22.0'];
 
 /** PyTorch keeps the memory that it frees, as its users are told to arrange: page faults would be most of its time. */
 const KEEP_MEMORY = {

@@ -61,7 +61,7 @@ function ratio(result: Result, all: readonly Result[]): string {
 }
 
 const HEAD = ['work', 'side', 'time', 'rate', 'per', '±', 'speed'];
-const WIDTH = [36, 18, 8, 12, 14, 5, 0];
+const WIDTH = [36, 19, 8, 12, 14, 5, 0];
 const line = (cells: readonly string[]): string =>
   cells.map((cell, k) => (k < 2 ? cell.padEnd(WIDTH[k]!) : cell.padStart(WIDTH[k]!))).join('  ');
 

@@ -2,7 +2,7 @@
 // neighbours in time; every figure is the median of the samples of all turns.
 import { backend, type BackendName } from '#thalweg/kernels/launch';
 import { measure, summary, type Summary } from './measure.js';
-import type { Peer } from './peer.js';
+import { UNKNOWN_WORK, type Peer } from './peer.js';
 
 /** What is to be done, in words that a peer understands too. */
 export interface Spec {
@@ -31,6 +31,7 @@ export interface Prepared {
 interface Side {
   label: string;
   threads: number;
+  peer: boolean;
   /** Gets ready; returns what takes a turn of that many seconds, or why there is none. */
   open(work: Work): Promise<Turn | string>;
 }
@@ -56,9 +57,9 @@ export interface Plan {
 }
 
 /** Lets the compiler settle, so that the first turn is not slower than the others. */
-function warmUp({ run }: Prepared, seconds: number): void {
+function warmUp(prepared: Prepared, seconds: number): void {
   const end = performance.now() + 1000 * seconds;
-  do run();
+  do prepared.run();
   while (performance.now() < end);
 }
 
@@ -70,6 +71,7 @@ function own(name: BackendName, threads: number, seconds: number): Side {
   return {
     label: `${name} ${threads}T`,
     threads,
+    peer: false,
     open(work) {
       if (work.without?.includes(name)) return Promise.resolve('left out: too slow');
       select();
@@ -90,6 +92,7 @@ function foreign(peer: Peer, threads: number): Side {
   return {
     label: `${peer.name} ${threads}T`,
     threads,
+    peer: true,
     open: ({ kind, args }) =>
       Promise.resolve({
         samples: (seconds) => peer.ask({ kind, args, threads, seconds }),
@@ -124,28 +127,39 @@ async function collect(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
+/** Figures of one work, and why a side that is there has none. */
+export interface Outcome {
+  results: Result[];
+  refused: string[];
+}
+
 /** Runs one work on all sides in turns. */
-export async function runWork(work: Work, all: readonly Side[], plan: Plan): Promise<Result[]> {
+export async function runWork(work: Work, all: readonly Side[], plan: Plan): Promise<Outcome> {
+  const refused: string[] = [];
   const samples = new Map<Side, number[]>();
   const open = new Map<Side, Turn>();
   for (const side of all) {
     const turn = await side.open(work);
     if (typeof turn !== 'string') open.set(side, turn);
+    else refused.push(`${side.label}: ${turn}`);
   }
   for (let round = 0; round < plan.rounds; round++)
     for (const [side, turn] of open) {
       const got = await turn.samples(plan.seconds);
-      if (typeof got === 'string') open.delete(side);
-      else samples.set(side, [...(samples.get(side) ?? []), ...got]);
+      if (typeof got === 'string') {
+        open.delete(side);
+        if (got !== UNKNOWN_WORK) refused.push(`${side.label}: ${got}`);
+      } else samples.set(side, [...(samples.get(side) ?? []), ...got]);
     }
   for (const turn of open.values()) turn.end();
   open.clear();
   await collect();
-  return [...samples].map(([side, list]) => ({
+  const results = [...samples].map(([side, list]) => ({
     work: work.name,
     side: side.label,
     threads: side.threads,
-    peer: !/^(native|wasm) /.test(side.label),
+    peer: side.peer,
     ...summary(list),
   }));
+  return { results, refused };
 }

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { measure } from '../measure.js';
-import type { Question } from '../peer.js';
+import { UNKNOWN_WORK, type Question } from '../peer.js';
 
 interface T {
   dispose(): void;
@@ -41,7 +41,6 @@ type Make = (tf: Tf, ...args: never[]) => Run;
 
 const call = (tf: Tf, op: string, ...xs: unknown[]): T =>
   (tf as unknown as Record<string, (...xs: unknown[]) => T>)[op]!(...xs);
-const NAMES: Record<string, string> = { reciprocal: 'reciprocal', maximum: 'maximum' };
 const UNARY =
   'neg abs sign square reciprocal sqrt rsqrt floor ceil round relu exp expm1 log log1p sin cos tanh sigmoid softplus erf'.split(
     ' ',
@@ -94,7 +93,7 @@ const RULES: Record<string, (tf: Tf) => Optimizer> = {
 
 function rule(tf: Tf, name: string): Optimizer {
   const make = RULES[name];
-  if (!make) throw new Error(`no optimizer ${name}`);
+  if (!make) throw new Error(UNKNOWN_WORK);
   return make(tf);
 }
 
@@ -153,8 +152,8 @@ const cnn: Make = (tf, name: string) => {
 };
 
 const KINDS: Record<string, Make> = {
-  ...Object.fromEntries(UNARY.map((op) => [op, unary(NAMES[op] ?? op)])),
-  ...Object.fromEntries(BINARY.map((op) => [op, binary(NAMES[op] ?? op)])),
+  ...Object.fromEntries(UNARY.map((op) => [op, unary(op)])),
+  ...Object.fromEntries(BINARY.map((op) => [op, binary(op)])),
   sum: reduction('sum'),
   max: reduction('max'),
   sgemm,
@@ -170,7 +169,7 @@ const say = (answer: object): void => console.log(JSON.stringify(answer));
 
 function answer(tf: Tf, { kind, args, seconds }: Question): object {
   const make = KINDS[kind];
-  if (!make) return { absent: 'no such work' };
+  if (!make) return { absent: UNKNOWN_WORK };
   try {
     const run = make(tf, ...(args as never[]));
     run();
@@ -181,12 +180,12 @@ function answer(tf: Tf, { kind, args, seconds }: Question): object {
 }
 
 async function main(folder: string): Promise<void> {
-  if (!existsSync(path.join(folder, 'node_modules', '@tensorflow', 'tfjs-core')))
+  if (!existsSync(path.join(folder, 'node_modules', '@tensorflow', 'tfjs')))
     return say({ absent: 'not installed (`npm run bench -- --install-peers`)' });
   const require = createRequire(path.join(folder, 'package.json'));
   // The library writes notices to standard output, where answers belong.
   console.info = console.warn = (...text: unknown[]) => console.error(...text);
-  const tf = require('@tensorflow/tfjs-core') as Tf;
+  const tf = require('@tensorflow/tfjs') as Tf;
   const backend = require('@tensorflow/tfjs-backend-wasm') as { setWasmPaths?(path: string): void };
   backend.setWasmPaths?.(path.join(folder, 'node_modules/@tensorflow/tfjs-backend-wasm/dist/'));
   await tf.setBackend('wasm');
