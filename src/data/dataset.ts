@@ -1,6 +1,6 @@
 // Datasets: samples by position. A batch is gathered in one go, so that a loader pays per batch and not per sample.
 import { checkNumber, describe, rangeError, shapeError, showShape, typeError } from '../tensor/errors.js';
-import { asTensor, Tensor, wrap, type Nested } from '../tensor/tensor.js';
+import { asTensor, type Tensor, wrap, type Nested } from '../tensor/tensor.js';
 import type { Cells } from '../memory/storage.js';
 
 /** Anything a loader can read: `length` samples, and the batch of the samples at the given positions. */

@@ -5,7 +5,7 @@ import { Module } from './module.js';
 import { choice, readOptions, showOptions } from './options.js';
 
 /** max(x, 0). */
-export class ReLU extends Module<[TensorLike], Tensor> {
+export class ReLU extends Module<[TensorLike]> {
   override forward(x: TensorLike): Tensor {
     return relu(x);
   }
@@ -17,7 +17,7 @@ export interface GELUOptions {
 }
 
 /** x Φ(x) (Hendrycks and Gimpel, 2016). */
-export class GELU extends Module<[TensorLike], Tensor> {
+export class GELU extends Module<[TensorLike]> {
   readonly approximate: 'none' | 'tanh';
 
   constructor(options: GELUOptions = {}) {
@@ -36,21 +36,21 @@ export class GELU extends Module<[TensorLike], Tensor> {
 }
 
 /** x / (1 + e^-x), also called swish. */
-export class SiLU extends Module<[TensorLike], Tensor> {
+export class SiLU extends Module<[TensorLike]> {
   override forward(x: TensorLike): Tensor {
     return silu(x);
   }
 }
 
 /** The hyperbolic tangent. */
-export class Tanh extends Module<[TensorLike], Tensor> {
+export class Tanh extends Module<[TensorLike]> {
   override forward(x: TensorLike): Tensor {
     return tanh(x);
   }
 }
 
 /** 1 / (1 + e^-x). */
-export class Sigmoid extends Module<[TensorLike], Tensor> {
+export class Sigmoid extends Module<[TensorLike]> {
   override forward(x: TensorLike): Tensor {
     return sigmoid(x);
   }

@@ -40,7 +40,7 @@ const DEFAULTS = { stride: 1, padding: 0, dilation: 1, groups: 1, outputPadding:
 type Settings = Required<ConvLayerOptions<Pair>> & { outputPadding?: Pair };
 
 /** What the convolution layers share: channels, window, options, weight and bias. */
-abstract class Convolution extends Module<[TensorLike], Tensor> {
+abstract class Convolution extends Module<[TensorLike]> {
   weight: Tensor;
   bias: Tensor | null;
 
@@ -71,14 +71,10 @@ abstract class Convolution extends Module<[TensorLike], Tensor> {
   protected override signature(): string {
     const kernel =
       this.kernelSize.length === 1 ? `${this.kernelSize[0]}` : showPair(this.kernelSize as [number, number]);
-    const options = Object.entries({ ...this.settings, bias: this.bias !== null }).map(([name, value]) => [
-      name,
-      [
-        Array.isArray(value) && value[0] === value[1] ? value[0] : value,
-        DEFAULTS[name as keyof typeof DEFAULTS],
-      ],
-    ]);
-    return `${this.inChannels}, ${this.outChannels}, ${kernel}${showOptions(Object.fromEntries(options))}`;
+    const told = Object.entries({ ...this.settings, bias: this.bias !== null }).map(
+      ([name, value]) => [name, [value, DEFAULTS[name as keyof typeof DEFAULTS]]] as const,
+    );
+    return `${this.inChannels}, ${this.outChannels}, ${kernel}${showOptions(Object.fromEntries(told))}`;
   }
 }
 

@@ -8,7 +8,7 @@ import { Module } from './module.js';
  * In training zeroes each element with probability p and scales the others by 1/(1-p) (Srivastava et al., 2014); in
  * evaluation returns its input. The masks come from the library's seeded generator.
  */
-export class Dropout extends Module<[TensorLike], Tensor> {
+export class Dropout extends Module<[TensorLike]> {
   readonly p: number;
 
   constructor(p = 0.5) {

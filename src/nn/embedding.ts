@@ -16,7 +16,7 @@ export interface EmbeddingOptions {
  * Rows of a trained table [numEmbeddings, embeddingDim]: ids of any shape to [...ids, embeddingDim]. Rows start normal.
  * @example new nn.Embedding(1000, 64)([[1, 5], [7, 7]]) // [2, 2, 64]
  */
-export class Embedding extends Module<[IndexLike], Tensor> {
+export class Embedding extends Module<[IndexLike]> {
   readonly paddingIdx: number | null;
   weight: Tensor;
 

@@ -5,7 +5,7 @@ import type { Tensor, TensorLike } from '../tensor/tensor.js';
 import { Module } from './module.js';
 
 /** Merges the dimensions startDim … endDim into one; by default all but the first: [batch, c, h, w] to [batch, c·h·w]. */
-export class Flatten extends Module<[TensorLike], Tensor> {
+export class Flatten extends Module<[TensorLike]> {
   readonly startDim: number;
   readonly endDim: number;
 

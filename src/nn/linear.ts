@@ -16,7 +16,7 @@ export interface LinearOptions {
  * start uniform on ±1/√inFeatures.
  * @example new nn.Linear(784, 10)(images) // [batch, 784] -> [batch, 10]
  */
-export class Linear extends Module<[TensorLike], Tensor> {
+export class Linear extends Module<[TensorLike]> {
   readonly inFeatures: number;
   readonly outFeatures: number;
   weight: Tensor;

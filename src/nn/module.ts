@@ -15,7 +15,6 @@ import { copyState, loadState, type LoadOptions, type LoadReport, type StateDict
 /* eslint-disable @typescript-eslint/no-explicit-any -- a module may take and return anything */
 export type AnyModule = Module<any[], any>;
 
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- a class cannot declare a call signature
 export interface Module<Inputs extends any[] = any[], Output = Tensor> {
   (...inputs: Inputs): Output;
 }

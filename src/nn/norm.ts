@@ -45,7 +45,7 @@ const increment = (counter: Tensor): void =>
   );
 
 /** Batch norm over [batch, features, …]; subclasses say how many dimensions follow. Ioffe and Szegedy (2015). */
-abstract class BatchNorm extends Module<[TensorLike], Tensor> {
+abstract class BatchNorm extends Module<[TensorLike]> {
   readonly eps: number;
   readonly momentum: number;
   weight: Tensor | null;
@@ -146,7 +146,7 @@ export interface GroupNormLayerOptions {
 }
 
 /** Normalisation of each sample over groups of channels and all positions of [batch, channels, …] (Wu and He, 2018). */
-export class GroupNorm extends Module<[TensorLike], Tensor> {
+export class GroupNorm extends Module<[TensorLike]> {
   readonly eps: number;
   weight: Tensor | null;
   bias: Tensor | null;
@@ -196,7 +196,7 @@ export interface LayerNormLayerOptions {
  * Normalisation over the last dimensions, whose sizes are given (Ba, Kiros and Hinton, 2016).
  * @example new nn.LayerNorm(64)(tokens) // [batch, length, 64]
  */
-export class LayerNorm extends Module<[TensorLike], Tensor> {
+export class LayerNorm extends Module<[TensorLike]> {
   readonly normalizedShape: Shape;
   readonly eps: number;
   weight: Tensor | null;

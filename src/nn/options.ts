@@ -24,7 +24,7 @@ export function checkPair(
 ): readonly [number, number] {
   const pair: unknown = typeof value === 'number' ? [value, value] : value;
   if (Array.isArray(pair) && pair.length === 2 && pair.every((v) => Number.isInteger(v) && v >= min))
-    return Object.freeze([...pair]) as unknown as readonly [number, number];
+    return Object.freeze(pair.slice()) as readonly unknown[] as readonly [number, number];
   const got = Array.isArray(value) ? JSON.stringify(value) : describe(value);
   throw rangeError(where, `${name} must be a whole number >= ${min} or a pair of them, got ${got}`);
 }
@@ -39,11 +39,13 @@ export const pair =
 export const showPair = ([a, b]: readonly [number, number]): string => (a === b ? `${a}` : `[${a}, ${b}]`);
 
 /** `, { stride: 2 }`: the options that differ from their defaults, as a constructor would be given them. */
-export function showOptions(entries: Record<string, [value: unknown, fallback: unknown]>): string {
+export function showOptions(
+  entries: Readonly<Record<string, readonly [value: unknown, fallback: unknown]>>,
+): string {
   const told = Object.entries(entries)
-    .map(([name, [value, fallback]]) => [name, text(value), text(fallback)])
-    .filter(([, value, fallback]) => value !== fallback)
-    .map(([name, value]) => `${name}: ${value}`);
+    .map(([name, [value, fallback]]) => ({ name, value: text(value), fallback: text(fallback) }))
+    .filter(({ value, fallback }) => value !== fallback)
+    .map(({ name, value }) => `${name}: ${value}`);
   return told.length > 0 ? `, { ${told.join(', ')} }` : '';
 }
 

@@ -19,7 +19,7 @@ export interface AvgPoolLayerOptions extends MaxPoolLayerOptions {
 type Sizes = readonly [number, number];
 
 /** Largest value under each window. */
-export class MaxPool2d extends Module<[TensorLike], Tensor> {
+export class MaxPool2d extends Module<[TensorLike]> {
   readonly kernelSize: Sizes;
   readonly stride: Sizes;
   readonly padding: Sizes;
@@ -47,7 +47,7 @@ export class MaxPool2d extends Module<[TensorLike], Tensor> {
 }
 
 /** Mean under each window. */
-export class AvgPool2d extends Module<[TensorLike], Tensor> {
+export class AvgPool2d extends Module<[TensorLike]> {
   readonly kernelSize: Sizes;
   readonly stride: Sizes;
   readonly padding: Sizes;

@@ -4,7 +4,7 @@ import { Module, type AnyModule } from './module.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 function checkModule(where: string, name: string, value: unknown): AnyModule {
-  if (value instanceof Module) return value;
+  if (value instanceof Module) return value as AnyModule;
   const hint =
     typeof value === 'function' && value.prototype instanceof Module
       ? `did you mean new ${value.name}()?`
@@ -19,6 +19,13 @@ function hold(target: AnyModule, modules: readonly unknown[]): void {
   );
 }
 
+function holdByName(target: AnyModule, modules: Record<string, AnyModule>): void {
+  for (const [name, m] of Object.entries(modules)) {
+    if (name in target) throw rangeError('Sequential', `"${name}" is not free as a name, Module has it`);
+    Object.assign(target, { [name]: checkModule('Sequential', `"${name}"`, m) });
+  }
+}
+
 /**
  * Calls its modules one after the other, each with the output of the one before. They are named 0, 1, …; given as an
  * object, they keep its names.
@@ -26,17 +33,14 @@ function hold(target: AnyModule, modules: readonly unknown[]): void {
  * const model = new nn.Sequential(new nn.Linear(784, 128), new nn.ReLU(), new nn.Linear(128, 10));
  * const named = new nn.Sequential({ hidden: new nn.Linear(2, 8), out: new nn.Linear(8, 1) });
  */
-export class Sequential extends Module<[unknown], Tensor> {
+export class Sequential extends Module<[unknown]> {
   constructor(...modules: AnyModule[] | [Record<string, AnyModule>]) {
     super();
     const [first] = modules;
     const byName =
       modules.length === 1 && typeof first === 'object' && first !== null && !Array.isArray(first);
-    if (!byName) return (hold(this, modules), this);
-    for (const [name, m] of Object.entries(first)) {
-      if (name in this) throw rangeError('Sequential', `"${name}" is not free as a name, Module has it`);
-      Object.assign(this, { [name]: checkModule('Sequential', `"${name}"`, m) });
-    }
+    if (byName) holdByName(this, first);
+    else hold(this, modules);
   }
 
   /** Number of modules. */
@@ -55,7 +59,11 @@ export class Sequential extends Module<[unknown], Tensor> {
 
   override forward(x: unknown): Tensor {
     let value = x;
-    for (const module of this.children()) value = module(value);
+    const fields = this as unknown as Record<string, unknown>;
+    for (const name of Object.keys(fields)) {
+      const module = fields[name];
+      if (module instanceof Module) value = (module as AnyModule)(value) as unknown;
+    }
     return value as Tensor;
   }
 }

@@ -1,9 +1,9 @@
 // functionalCall: a module as a function of its parameters, differentiated to second order.
 import { expect, it } from 'vitest';
-import { grad, nn, tensor, Tensor, valueAndGrad } from '../../src/index.js';
+import { grad, nn, tensor, type Tensor, valueAndGrad } from '../../src/index.js';
 import { inDouble } from '../../src/kernels/launch.js';
 
-class Net extends nn.Module<[Tensor], Tensor> {
+class Net extends nn.Module<[Tensor]> {
   hidden = new nn.Linear(2, 3);
   out = new nn.Linear(3, 1);
   override forward(x: Tensor): Tensor {

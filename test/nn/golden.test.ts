@@ -1,7 +1,7 @@
 // Networks and training runs recorded from PyTorch in double precision: here in double on the reference engine, and in
 // single on the engine in use.
 import { describe, expect, it } from 'vitest';
-import { backend, crossEntropy, nn, optim, schedule, Tensor, tensor } from '../../src/index.js';
+import { backend, crossEntropy, nn, optim, schedule, type Tensor, tensor } from '../../src/index.js';
 import { inDouble } from '../../src/kernels/launch.js';
 import { decode, distance, readGolden, type Attrs, type Encoded } from '../support/golden.js';
 
@@ -37,7 +37,7 @@ interface Training {
   float32Error: Record<string, number>;
 }
 
-class BasicBlock extends nn.Module<[Tensor], Tensor> {
+class BasicBlock extends nn.Module<[Tensor]> {
   conv1: nn.Conv2d;
   bn1: nn.BatchNorm2d;
   conv2: nn.Conv2d;
@@ -61,7 +61,7 @@ class BasicBlock extends nn.Module<[Tensor], Tensor> {
   }
 }
 
-class MLP extends nn.Module<[Tensor], Tensor> {
+class MLP extends nn.Module<[Tensor]> {
   layers: nn.Linear[];
 
   constructor({ sizes }: Attrs) {
@@ -75,7 +75,7 @@ class MLP extends nn.Module<[Tensor], Tensor> {
   }
 }
 
-class ConvNet extends nn.Module<[Tensor], Tensor> {
+class ConvNet extends nn.Module<[Tensor]> {
   conv: nn.Conv2d;
   bn: nn.BatchNorm2d;
   fc: nn.Linear;

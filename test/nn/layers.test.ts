@@ -9,7 +9,7 @@ import {
   ones,
   randn,
   tensor,
-  Tensor,
+  type Tensor,
   trainStep,
   optim,
 } from '../../src/index.js';

@@ -1,8 +1,8 @@
 // Module: a callable object whose fields are its parameters, buffers and children; state dicts; switches.
 import { describe, expect, it } from 'vitest';
-import { backend, manualSeed, nn, randn, scope, tensor, Tensor } from '../../src/index.js';
+import { backend, manualSeed, nn, randn, scope, tensor, type Tensor } from '../../src/index.js';
 
-class Block extends nn.Module<[Tensor], Tensor> {
+class Block extends nn.Module<[Tensor]> {
   lin = new nn.Linear(3, 3);
   gain = nn.parameter([1, 1, 1]);
   seen = nn.buffer([0]);
@@ -107,7 +107,7 @@ describe(`Module (${backend.name})`, () => {
       new nn.Flatten(),
       new nn.LayerNorm(8),
     );
-    expect(`${model}`).toBe(
+    expect(String(model)).toBe(
       [
         'Sequential(',
         '  (0): Conv2d(1, 8, 5, { stride: 2, padding: [2, 1], bias: false })',
