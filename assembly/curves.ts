@@ -13,6 +13,9 @@ const EXP: usize = memory.data<f32>([
   0.5, 0.16666535, 0.041667245, 0.008367455, 0.0013863216,
 ]);
 
+/** Lower end of expDown, and 1.5 · 2^23 + 127, which leaves the exponent bits of 2^n. */
+const DOWN: usize = memory.data<f32>([-88, 12583039]);
+
 /** (e^r - 1 - r) / r² on |r| ≤ 0.347: 4.7e-10 of e^r - 1. */
 const EXPM1: usize = memory.data<f32>([
   -20, 89, 1.44269504, 0.693359375, -2.1219444e-4,
@@ -65,8 +68,34 @@ export class Curve {
   @inline static step(p: v128, x: v128, table: usize, k: usize): v128 {
     return f32x4.add(f32x4.mul(p, x), Curve.at(table, k));
   }
+  /** Coefficients k and k + 1 of a polynomial. Taken in pairs, the chain of dependent steps is half as long. */
+  @inline static pair(x: v128, table: usize, k: usize): v128 {
+    return Curve.step(Curve.at(table, k + 1), x, table, k);
+  }
+  /** p z + q. */
+  @inline static join(p: v128, z: v128, q: v128): v128 {
+    return f32x4.add(f32x4.mul(p, z), q);
+  }
   @inline static half(): v128 {
     return Curve.at(MISC, 0);
+  }
+
+  /** e^r for |r| ≤ 0.347. */
+  @inline static expNear(r: v128): v128 {
+    const z = f32x4.mul(r, r);
+    let p = Curve.join(Curve.at(EXP, 10), z, Curve.pair(r, EXP, 8));
+    p = Curve.join(p, z, Curve.pair(r, EXP, 6));
+    return f32x4.add(Curve.join(p, z, r), Lanes.one());
+  }
+  /** e^x for x ≤ 0, without subnormals: 0 below -87.7, where the bits of 2^-127 are those of 0. */
+  @inline static expDown(x: v128): v128 {
+    x = f32x4.pmax(x, Curve.at(DOWN, 0));
+    const magic = Curve.at(DOWN, 1);
+    const t = f32x4.add(f32x4.mul(x, Curve.at(EXP, 2)), magic);
+    const n = f32x4.sub(t, magic);
+    let r = f32x4.sub(x, f32x4.mul(n, Curve.at(EXP, 3)));
+    r = f32x4.sub(r, f32x4.mul(n, Curve.at(EXP, 4)));
+    return f32x4.mul(Curve.expNear(r), i32x4.shl(t, 23));
   }
 
   /** e^x with gradual underflow, to 1.1 ulp. */
@@ -77,11 +106,7 @@ export class Curve {
     const n = f32x4.sub(t, magic);
     let r = f32x4.sub(x, f32x4.mul(n, Curve.at(EXP, 3)));
     r = f32x4.sub(r, f32x4.mul(n, Curve.at(EXP, 4)));
-    let p = Curve.step(Curve.at(EXP, 10), r, EXP, 9);
-    p = Curve.step(p, r, EXP, 8);
-    p = Curve.step(p, r, EXP, 7);
-    p = Curve.step(p, r, EXP, 6);
-    p = f32x4.add(f32x4.add(f32x4.mul(f32x4.mul(r, r), p), r), Lanes.one());
+    const p = Curve.expNear(r);
     // 2^n in two factors, so that n = 128 and subnormal results come out right: n + 254 = low + high.
     const low = i32x4.shr_u(t, 1);
     const high = i32x4.sub(t, low);
@@ -96,12 +121,9 @@ export class Curve {
     const n = f32x4.sub(t, magic);
     let r = f32x4.sub(x, f32x4.mul(n, Curve.at(EXPM1, 3)));
     r = f32x4.sub(r, f32x4.mul(n, Curve.at(EXPM1, 4)));
-    let p = Curve.step(Curve.at(EXPM1, 11), r, EXPM1, 10);
-    p = Curve.step(p, r, EXPM1, 9);
-    p = Curve.step(p, r, EXPM1, 8);
-    p = Curve.step(p, r, EXPM1, 7);
-    p = Curve.step(p, r, EXPM1, 6);
-    p = f32x4.add(f32x4.mul(f32x4.mul(r, r), p), r);
+    const z = f32x4.mul(r, r);
+    let p = Curve.join(Curve.pair(r, EXPM1, 10), z, Curve.pair(r, EXPM1, 8));
+    p = Curve.join(Curve.join(p, z, Curve.pair(r, EXPM1, 6)), z, r);
     // 2 (p 2^(n-1) + 2^(n-1) - 1/2): halved, so that n = 128 does not overflow early.
     const scale = i32x4.shl(t, 23);
     const y = f32x4.add(f32x4.mul(p, scale), f32x4.sub(scale, Curve.half()));
@@ -110,14 +132,10 @@ export class Curve {
 
   /** log(1 + f) + k ln 2, f in [√½ - 1, √2 - 1]. */
   @inline static logNear(f: v128, k: v128): v128 {
-    let p = Curve.step(Curve.at(LOG, 7), f, LOG, 6);
-    p = Curve.step(p, f, LOG, 5);
-    p = Curve.step(p, f, LOG, 4);
-    p = Curve.step(p, f, LOG, 3);
-    p = Curve.step(p, f, LOG, 2);
-    p = Curve.step(p, f, LOG, 1);
-    p = Curve.step(p, f, LOG, 0);
     const square = f32x4.mul(f, f);
+    const low = Curve.join(Curve.pair(f, LOG, 2), square, Curve.pair(f, LOG, 0));
+    const high = Curve.join(Curve.pair(f, LOG, 6), square, Curve.pair(f, LOG, 4));
+    let p = Curve.join(high, f32x4.mul(square, square), low);
     p = f32x4.mul(f32x4.mul(square, f), p);
     p = f32x4.add(p, f32x4.mul(k, Curve.at(LOG, 9)));
     p = f32x4.sub(p, f32x4.mul(square, Curve.half()));
@@ -170,13 +188,13 @@ export class Curve {
 
   /** 1 / (1 + e^-x), written so that the exponential never overflows and small results keep their accuracy. */
   @inline static sigmoid(x: v128): v128 {
-    const e = Curve.exp(v128.or(x, Lanes.sign()));
+    const e = Curve.expDown(v128.or(x, Lanes.sign()));
     const one = Lanes.one();
     return f32x4.div(v128.bitselect(e, one, i32x4.shr_s(x, 31)), f32x4.add(one, e));
   }
 
   @inline static softplus(x: v128): v128 {
-    const y = Curve.log1pInside(Curve.exp(v128.or(x, Lanes.sign())));
+    const y = Curve.log1pInside(Curve.expDown(v128.or(x, Lanes.sign())));
     return f32x4.add(f32x4.pmax(x, f32x4.splat(0)), y);
   }
 
@@ -214,19 +232,14 @@ export class Curve {
   @inline static erf(x: v128): v128 {
     const t = f32x4.pmin(Lanes.abs(x), Curve.at(MISC, 8));
     const z = f32x4.mul(x, x);
-    let near = Curve.step(Curve.at(ERF_NEAR, 5), z, ERF_NEAR, 4);
-    near = Curve.step(near, z, ERF_NEAR, 3);
-    near = Curve.step(near, z, ERF_NEAR, 2);
-    near = Curve.step(near, z, ERF_NEAR, 1);
-    near = Curve.step(near, z, ERF_NEAR, 0);
+    const y = f32x4.mul(z, z);
+    let near = Curve.join(Curve.pair(z, ERF_NEAR, 4), y, Curve.pair(z, ERF_NEAR, 2));
+    near = Curve.join(near, y, Curve.pair(z, ERF_NEAR, 0));
     near = f32x4.add(x, f32x4.mul(x, near));
-    let far = Curve.step(Curve.at(ERF_FAR, 6), t, ERF_FAR, 5);
-    far = Curve.step(far, t, ERF_FAR, 4);
-    far = Curve.step(far, t, ERF_FAR, 3);
-    far = Curve.step(far, t, ERF_FAR, 2);
-    far = Curve.step(far, t, ERF_FAR, 1);
-    far = Curve.step(far, t, ERF_FAR, 0);
-    far = f32x4.sub(Lanes.one(), Curve.exp(f32x4.neg(f32x4.mul(t, far))));
+    const w = f32x4.mul(t, t);
+    let far = Curve.join(Curve.at(ERF_FAR, 6), w, Curve.pair(t, ERF_FAR, 4));
+    far = Curve.join(Curve.join(far, w, Curve.pair(t, ERF_FAR, 2)), w, Curve.pair(t, ERF_FAR, 0));
+    far = f32x4.sub(Lanes.one(), Curve.expDown(f32x4.neg(f32x4.mul(t, far))));
     return v128.bitselect(Lanes.withSign(far, x), near, f32x4.gt(t, Curve.at(MISC, 3)));
   }
 
@@ -234,16 +247,11 @@ export class Curve {
   @inline static gelu(x: v128): v128 {
     x = f32x4.pmax(x, Curve.at(MISC, 5));
     const t = f32x4.mul(f32x4.pmin(Lanes.abs(x), f32x4.neg(Curve.at(MISC, 5))), Curve.at(MISC, 4));
-    let q = Curve.step(Curve.at(ERFC, 9), t, ERFC, 8);
-    q = Curve.step(q, t, ERFC, 7);
-    q = Curve.step(q, t, ERFC, 6);
-    q = Curve.step(q, t, ERFC, 5);
-    q = Curve.step(q, t, ERFC, 4);
-    q = Curve.step(q, t, ERFC, 3);
-    q = Curve.step(q, t, ERFC, 2);
-    q = Curve.step(q, t, ERFC, 1);
-    q = Curve.step(q, t, ERFC, 0);
-    const e = f32x4.mul(Curve.half(), Curve.exp(f32x4.neg(f32x4.mul(t, q))));
+    const w = f32x4.mul(t, t);
+    let q = Curve.join(Curve.pair(t, ERFC, 8), w, Curve.pair(t, ERFC, 6));
+    q = Curve.join(q, f32x4.mul(w, w), Curve.join(Curve.pair(t, ERFC, 4), w, Curve.pair(t, ERFC, 2)));
+    q = Curve.join(q, w, Curve.pair(t, ERFC, 0));
+    const e = f32x4.mul(Curve.half(), Curve.expDown(f32x4.neg(f32x4.mul(t, q))));
     return f32x4.mul(x, v128.bitselect(e, f32x4.sub(Lanes.one(), e), i32x4.shr_s(x, 31)));
   }
 

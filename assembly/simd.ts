@@ -84,10 +84,14 @@ export function unary<F>(o: usize, x: usize, n: i32): void {
     const x1 = v128.load(x + i, 16);
     const x2 = v128.load(x + i, 32);
     const x3 = v128.load(x + i, 48);
-    v128.store(o + i, f.v(x0));
-    v128.store(o + i, f.v(x1), 16);
-    v128.store(o + i, f.v(x2), 32);
-    v128.store(o + i, f.v(x3), 48);
+    const y0 = f.v(x0);
+    const y1 = f.v(x1);
+    const y2 = f.v(x2);
+    const y3 = f.v(x3);
+    v128.store(o + i, y0);
+    v128.store(o + i, y1, 16);
+    v128.store(o + i, y2, 32);
+    v128.store(o + i, y3, 48);
   }
   for (const end = bytes & ~15; i < end; i += 16) v128.store(o + i, f.v(v128.load(x + i)));
   for (; i < bytes; i += 4) v128.store32_lane(o + i, f.v(v128.load32_splat(x + i)), 0);

@@ -18,7 +18,7 @@ class Row {
     return sum;
   }
   @inline static term(x: v128, top: v128): v128 {
-    return Curve.exp(f32x4.sub(x, top));
+    return Curve.expDown(f32x4.sub(x, top));
   }
   private static storing(o: usize, x: usize, at: usize, end: usize, top: v128): f64 {
     let s0 = f32x4.splat(0);
