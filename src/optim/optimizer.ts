@@ -62,7 +62,7 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
   readonly groups: readonly Group<O>[] = [];
   protected readonly flats: Flat[] = [];
   private readonly checked: Required<O>[] = [];
-  private readonly optionNames: readonly (keyof O & string)[];
+  private readonly optionNames: readonly string[];
   private taken = 0;
 
   protected constructor(
@@ -73,7 +73,7 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
     const where = this.where();
     const read = readOptions(where, defaults, facts.fields(defaults));
     facts.check?.(where, read);
-    this.optionNames = Object.keys(read) as (keyof O & string)[];
+    this.optionNames = Object.keys(read);
     const specs = splitGroups<O>(where, params);
     this.append(specs);
   }
@@ -205,10 +205,11 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
 
   /** The options of a group, checked again if they were edited. */
   private check(k: number): Required<O> {
-    const [group, known] = [this.groups[k]!, this.checked[k]!];
-    if (this.optionNames.every((name) => group[name] === known[name])) return known;
-    const edited = Object.fromEntries(this.optionNames.map((name) => [name, group[name]])) as unknown as O;
-    const read = this.readGroup(k, edited);
+    const group = this.groups[k] as unknown as Record<string, unknown>;
+    const known = this.checked[k] as unknown as Record<string, unknown>;
+    if (this.optionNames.every((name) => group[name] === known[name])) return this.checked[k]!;
+    const edited = Object.fromEntries(this.optionNames.map((name) => [name, group[name]]));
+    const read = this.readGroup(k, edited as O);
     Object.assign(group, read);
     return (this.checked[k] = read);
   }

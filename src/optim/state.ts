@@ -148,7 +148,13 @@ function readParameter(
       where,
       `"${name}" has shape ${showShape(tensor.shape)}, its state ${showShape(saved.shape)}`,
     );
-  checkOptions(`${where}: arrays of "${name}"`, saved.arrays, into.arrays);
+  for (const array of Object.keys(saved.arrays))
+    if (!into.arrays.includes(array))
+      throw typeError(
+        where,
+        `the state of "${name}" has an unexpected ${array}`,
+        `known: ${into.arrays.join(', ')}`,
+      );
   for (const array of step > 0 ? into.needs(options, step) : [])
     if (!Object.hasOwn(saved.arrays, array)) throw typeError(where, `the state of "${name}" lacks ${array}`);
   for (const [array, values] of Object.entries(saved.arrays)) {
