@@ -171,7 +171,8 @@ export class Curve {
     const u = f32x4.add(one, x);
     const lost = f32x4.sub(x, f32x4.sub(u, one));
     const e = i32x4.shr_s(Curve.logBits(u), 23);
-    const scale = i32x4.sub(one, i32x4.shl(e, 23));
+    // From 2^100 on nothing is lost, and 2^-e must stay finite.
+    const scale = i32x4.sub(one, i32x4.shl(i32x4.min_s(e, i32x4.splat(100)), 23));
     const f = f32x4.add(f32x4.sub(Curve.mantissa(u, e), one), f32x4.mul(lost, scale));
     return Curve.logNear(f, f32x4.convert_i32x4_s(e));
   }
@@ -226,7 +227,9 @@ export class Curve {
     const magic = Curve.at(TURN, 4);
     const t = f32x4.add(f32x4.mul(x, Curve.at(TURN, 0)), magic);
     const r = Curve.turnRest(x, f32x4.sub(t, magic));
-    return Curve.turned(r, quarter == 0 ? t : i32x4.add(t, i32x4.splat(quarter)));
+    const y = Curve.turned(r, quarter == 0 ? t : i32x4.add(t, i32x4.splat(quarter)));
+    // Where x has no digits left for the reduction, at least the range holds.
+    return f32x4.pmax(f32x4.pmin(y, Lanes.one()), f32x4.neg(Lanes.one()));
   }
 
   @inline static erf(x: v128): v128 {

@@ -4,33 +4,45 @@ import { Square } from './simd';
 
 const CONSTANTS: usize = memory.data<f32>([5.9604644775390625e-8, 1, -2, 1.57079633]);
 
+/** The multipliers of the paper. */
+const MULTIPLIERS: usize = memory.data<u32>([0xd2511f53, 0xcd9e8d57]);
+/** Key pairs of ten rounds, then the stream. */
+const KEYS: usize = memory.data(96, 16);
+
 /** Four blocks of four words under way; the fields live in memory that only this module uses. */
 const BLOCK: usize = memory.data(64, 16);
 const TAIL: usize = memory.data(64, 16);
 
 export class Philox {
-  /** Words 0 to 3 of blocks `index` to `index + 3`, word w of all four in the vector at BLOCK + 16 w. */
-  static blocks(words: usize, draw: i32, index: i32): void {
+  /** The ten rounds' keys, and the stream. Every kernel begins with this. */
+  static begin(words: usize, draw: i32): void {
     let k0 = load<u32>(words);
     let k1 = load<u32>(words, 4);
+    for (let at: usize = 0; at < 80; at += 8) {
+      store<u32>(KEYS + at, k0);
+      store<u32>(KEYS + at, k1, 4);
+      k0 += 0x9e3779b9;
+      k1 += 0xbb67ae85;
+    }
+    store<u32>(KEYS, load<u32>(words, 8) + draw, 80);
+  }
+  /** Words 0 to 3 of blocks `index` to `index + 3`, word w of all four in the vector at BLOCK + 16 w. */
+  static blocks(index: i32): void {
     let c0 = i32x4.add(i32x4.splat(index), i32x4(0, 1, 2, 3));
-    let c1 = i32x4.splat(load<u32>(words, 8) + draw);
+    let c1 = v128.load32_splat(KEYS, 80);
     let c2 = i32x4.splat(0);
     let c3 = i32x4.splat(0);
-    // Multipliers and key increments of the paper.
-    const m0 = i32x4.splat(0xd2511f53);
-    const m1 = i32x4.splat(0xcd9e8d57);
-    for (let round = 0; round < 10; round++) {
+    for (let key = KEYS, end = KEYS + 80; key < end; key += 8) {
+      const m0 = v128.load32_splat(MULTIPLIERS);
+      const m1 = v128.load32_splat(MULTIPLIERS, 4);
       const a = i64x2.extmul_low_i32x4_u(c0, m0);
       const b = i64x2.extmul_high_i32x4_u(c0, m0);
       const c = i64x2.extmul_low_i32x4_u(c2, m1);
       const d = i64x2.extmul_high_i32x4_u(c2, m1);
-      c0 = v128.xor(v128.xor(i32x4.shuffle(c, d, 1, 3, 5, 7), c1), i32x4.splat(k0));
+      c0 = v128.xor(v128.xor(i32x4.shuffle(c, d, 1, 3, 5, 7), c1), v128.load32_splat(key));
       c1 = i32x4.shuffle(c, d, 0, 2, 4, 6);
-      c2 = v128.xor(v128.xor(i32x4.shuffle(a, b, 1, 3, 5, 7), c3), i32x4.splat(k1));
+      c2 = v128.xor(v128.xor(i32x4.shuffle(a, b, 1, 3, 5, 7), c3), v128.load32_splat(key, 4));
       c3 = i32x4.shuffle(a, b, 0, 2, 4, 6);
-      k0 += 0x9e3779b9;
-      k1 += 0xbb67ae85;
     }
     v128.store(BLOCK, c0);
     v128.store(BLOCK, c1, 16);
@@ -61,8 +73,8 @@ export class Philox {
 @final
 @unmanaged
 class Uniform {
-  @inline put(o: usize, words: usize, draw: i32, index: i32): void {
-    Philox.blocks(words, draw, index);
+  @inline put(o: usize, index: i32): void {
+    Philox.blocks(index);
     Square.transpose(o, 16, Philox.uniform(0), Philox.uniform(1), Philox.uniform(2), Philox.uniform(3));
   }
 }
@@ -70,8 +82,8 @@ class Uniform {
 @final
 @unmanaged
 class Normal {
-  @inline put(o: usize, words: usize, draw: i32, index: i32): void {
-    Philox.blocks(words, draw, index);
+  @inline put(o: usize, index: i32): void {
+    Philox.blocks(index);
     const r = Philox.radius(Philox.uniform(0));
     const v = Philox.uniform(1);
     const s = Philox.radius(Philox.uniform(2));
@@ -84,11 +96,12 @@ class Normal {
 
 /** Runs a generator over n elements, sixteen at a time; the last ones pass through TAIL. */
 function generate<G>(o: usize, words: usize, draw: i32, n: i32): void {
+  Philox.begin(words, draw);
   const g = changetype<G>(0);
   let k = 0;
-  for (; k + 16 <= n; k += 16) g.put(o + (usize(k) << 2), words, draw, k >> 2);
+  for (; k + 16 <= n; k += 16) g.put(o + (usize(k) << 2), k >> 2);
   if (k == n) return;
-  g.put(TAIL, words, draw, k >> 2);
+  g.put(TAIL, k >> 2);
   memory.copy(o + (usize(k) << 2), TAIL, usize(n - k) << 2);
 }
 
@@ -101,10 +114,11 @@ export function normal(o: usize, words: usize, draw: i32, n: i32): void {
 }
 
 export function dropout(o: usize, x: usize, words: usize, draw: i32, p: f64, n: i32): void {
+  Philox.begin(words, draw);
   const keep = f32x4.splat(f32(1.0 / (1.0 - p)));
   const limit = f32x4.splat(f32(p));
   for (let k = 0; k < n; k += 16) {
-    changetype<Uniform>(0).put(TAIL, words, draw, k >> 2);
+    changetype<Uniform>(0).put(TAIL, k >> 2);
     const last = min(n, k + 16);
     let j = k;
     for (; j + 4 <= last; j += 4) {

@@ -23,13 +23,17 @@ class Row {
   private static storing(o: usize, x: usize, at: usize, end: usize, top: v128): f64 {
     let s0 = f32x4.splat(0);
     let s1 = s0;
-    for (; at + 32 <= end; at += 32) {
+    for (; at + 64 <= end; at += 64) {
       const y0 = Row.term(v128.load(x + at), top);
       const y1 = Row.term(v128.load(x + at, 16), top);
+      const y2 = Row.term(v128.load(x + at, 32), top);
+      const y3 = Row.term(v128.load(x + at, 48), top);
       v128.store(o + at, y0);
       v128.store(o + at, y1, 16);
-      s0 = f32x4.add(s0, y0);
-      s1 = f32x4.add(s1, y1);
+      v128.store(o + at, y2, 32);
+      v128.store(o + at, y3, 48);
+      s0 = f32x4.add(s0, f32x4.add(y0, y1));
+      s1 = f32x4.add(s1, f32x4.add(y2, y3));
     }
     for (; at + 16 <= end; at += 16) {
       const y = Row.term(v128.load(x + at), top);
@@ -47,9 +51,13 @@ class Row {
   private static block(x: usize, at: usize, end: usize, top: v128): f64 {
     let s0 = f32x4.splat(0);
     let s1 = s0;
-    for (; at + 32 <= end; at += 32) {
-      s0 = f32x4.add(s0, Row.term(v128.load(x + at), top));
-      s1 = f32x4.add(s1, Row.term(v128.load(x + at, 16), top));
+    for (; at + 64 <= end; at += 64) {
+      const y0 = Row.term(v128.load(x + at), top);
+      const y1 = Row.term(v128.load(x + at, 16), top);
+      const y2 = Row.term(v128.load(x + at, 32), top);
+      const y3 = Row.term(v128.load(x + at, 48), top);
+      s0 = f32x4.add(s0, f32x4.add(y0, y1));
+      s1 = f32x4.add(s1, f32x4.add(y2, y3));
     }
     for (; at + 16 <= end; at += 16) s0 = f32x4.add(s0, Row.term(v128.load(x + at), top));
     let rest: f32 = 0;
