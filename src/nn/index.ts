@@ -26,4 +26,18 @@ export { Dropout } from './dropout.js';
 export { Flatten } from './flatten.js';
 export { ReLU, GELU, SiLU, Tanh, Sigmoid, type GELUOptions } from './activation.js';
 export { Embedding, type EmbeddingOptions } from './embedding.js';
+export {
+  MultiheadAttention,
+  type AttentionLayerOptions,
+  type AttentionOptions,
+  type Mask,
+} from './attention.js';
+export {
+  TransformerEncoderLayer,
+  TransformerDecoderLayer,
+  type DecoderOptions,
+  type EncoderOptions,
+  type TransformerLayerOptions,
+} from './transformer.js';
+export { LSTM, GRU, type RecurrentOptions } from './recurrent.js';
 export * as init from './init.js';

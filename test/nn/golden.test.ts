@@ -1,19 +1,21 @@
 // Networks and training runs recorded from PyTorch in double precision: here in double on the reference engine, and in
 // single on the engine in use.
 import { describe, expect, it } from 'vitest';
-import { backend, crossEntropy, nn, optim, schedule, type Tensor, tensor } from '../../src/index.js';
+import { backend, crossEntropy, nn, optim, schedule, type Tensor, zeros } from '../../src/index.js';
 import { inDouble } from '../../src/kernels/launch.js';
 import { decode, distance, readGolden, type Attrs, type Encoded } from '../support/golden.js';
 
 type Tensors = Record<string, Encoded>;
 interface Forward {
   name: string;
+  model: string;
   attrs: Attrs;
   weights: Tensors;
   buffers?: Tensors;
   inputs: Tensors;
   target: Encoded;
   output: Encoded;
+  extra: Tensors;
   loss: number;
   grads: Tensors;
   inputGrads: Tensors;
@@ -22,6 +24,7 @@ interface Forward {
 }
 interface Training {
   name: string;
+  model: 'MLP' | 'ConvNet' | 'TokenClassifier';
   attrs: Attrs;
   optimizer: 'SGD' | 'AdamW' | 'AMSGrad';
   variant: 'torch';
@@ -92,9 +95,82 @@ class ConvNet extends nn.Module<[Tensor]> {
   }
 }
 
+class TokenClassifier extends nn.Module<[Tensor]> {
+  positions: Tensor;
+  embedding: nn.Embedding;
+  encoder: nn.TransformerEncoderLayer;
+  fc: nn.Linear;
+
+  constructor({ vocab, length, dModel, classes, ...rest }: Attrs) {
+    super();
+    this.positions = nn.parameter(zeros([length, dModel]));
+    this.embedding = new nn.Embedding(vocab, dModel);
+    this.encoder = encoderOf({ dModel, ...rest });
+    this.fc = new nn.Linear(dModel, classes);
+  }
+
+  override forward(ids: Tensor): Tensor {
+    return this.fc(this.encoder(this.embedding(ids).add(this.positions)).mean(1));
+  }
+}
+
+const encoderOf = ({ dModel, numHeads, dimFeedforward, normFirst }: Attrs): nn.TransformerEncoderLayer =>
+  new nn.TransformerEncoderLayer(dModel, numHeads, {
+    dimFeedforward,
+    normFirst,
+    dropout: 0,
+    activation: 'gelu',
+  });
+
+type Inputs = Record<string, Tensor>;
+/** A model, and its call: the output and further results by their names in the files. */
+type Built = [model: nn.AnyModule, call: (inputs: Inputs) => [Tensor, Inputs]];
+
+const builders: Record<string, (attrs: Attrs) => Built> = {
+  BasicBlock: (attrs) => {
+    const model = new BasicBlock(attrs);
+    return [model, ({ x }) => [model(x!), {}]];
+  },
+  LSTM: ({ inputSize, hiddenSize, numLayers }) => {
+    const model = new nn.LSTM(inputSize, hiddenSize, { numLayers });
+    return [
+      model,
+      ({ x, h0, c0 }) => {
+        const [y, [hn, cn]] = model(x!, [h0!, c0!]);
+        return [y, { hn, cn }];
+      },
+    ];
+  },
+  GRU: ({ inputSize, hiddenSize, numLayers }) => {
+    const model = new nn.GRU(inputSize, hiddenSize, { numLayers });
+    return [
+      model,
+      ({ x, h0 }) => {
+        const [y, hn] = model(x!, h0);
+        return [y, { hn }];
+      },
+    ];
+  },
+  MultiheadAttention: ({ embedDim, numHeads }) => {
+    const model = new nn.MultiheadAttention(embedDim, numHeads);
+    return [
+      model,
+      ({ query, key, value, attnMask, keyPaddingMask }) => {
+        const masks = { attnMask: attnMask ?? null, keyPaddingMask: keyPaddingMask ?? null };
+        const [y, weights] = model(query!, key, value, { ...masks, needWeights: true });
+        return [y, { attentionWeights: weights! }];
+      },
+    ];
+  },
+  TransformerEncoderLayer: (attrs) => {
+    const model = encoderOf(attrs);
+    return [model, ({ x, attnMask }) => [model(x!, { attnMask: attnMask ?? null }), {}]];
+  },
+};
+
 const cases = readGolden<{ name: string; kind: string }>('networks.json');
-const blocks = cases.filter((c) => c.name.startsWith('resnet/')) as unknown as Forward[];
-const runs = cases.filter((c) => /^training\/(mlp|convnet)/.test(c.name)) as unknown as Training[];
+const forwards = cases.filter((c) => c.kind === 'forward') as unknown as Forward[];
+const runs = cases.filter((c) => c.kind === 'training') as unknown as Training[];
 
 const decodeAll = (tensors: Tensors = {}): Record<string, Tensor> =>
   Object.fromEntries(Object.entries(tensors).map(([name, t]) => [name, decode(t)]));
@@ -114,20 +190,22 @@ function expectTensors(got: Record<string, Tensor | null>, want: Tensors = {}, t
 }
 
 function checkForward(c: Forward, tolerance: (field: string) => number): void {
-  const model = new BasicBlock(c.attrs);
+  const [model, call] = builders[c.model]!(c.attrs);
   load(model, c);
-  const x = decode(c.inputs['x']!);
-  x.requiresGrad = true;
-  const y = model(x);
-  const loss = y.sub(decode(c.target)).square().mean();
+  const inputs = decodeAll(c.inputs);
+  for (const name of Object.keys(c.inputGrads)) inputs[name]!.requiresGrad = true;
+  const [output, extra] = call(inputs);
+  const loss = output.sub(decode(c.target)).square().mean();
   loss.backward();
   expectTensors(
-    { output: y, loss: tensor(loss) },
-    { output: c.output, loss: { shape: [], data: [c.loss] } },
+    { ...extra, output, loss },
+    { ...c.extra, output: c.output, loss: { shape: [], data: [c.loss] } },
     tolerance('output'),
   );
   const grads = Object.fromEntries([...model.namedParameters()].map(([name, p]) => [name, p.grad]));
-  expectTensors({ ...grads, x: x.grad }, { ...c.grads, x: c.inputGrads['x']! }, tolerance('grads'));
+  expectTensors(grads, c.grads, tolerance('grads'));
+  const inputGrads = Object.fromEntries(Object.entries(inputs).map(([name, t]) => [name, t.grad]));
+  expectTensors(inputGrads, c.inputGrads, tolerance('grads'));
   expectTensors(Object.fromEntries(model.namedBuffers()), c.buffersAfter, tolerance('output'));
 }
 
@@ -145,7 +223,7 @@ function optimizerOf(c: Training, params: Iterable<Tensor>): optim.Optimizer {
 }
 
 function checkTraining(c: Training, tolerance: (field: string) => number): void {
-  const model = c.name.includes('mlp') ? new MLP(c.attrs) : new ConvNet(c.attrs);
+  const model = new { MLP, ConvNet, TokenClassifier }[c.model](c.attrs);
   load(model, c);
   const opt = optimizerOf(c, model.parameters());
   const losses: number[] = [];
@@ -169,9 +247,9 @@ const single =
     Math.max(5e-6, 8 * c.float32Error[field]!);
 
 describe(`networks recorded from PyTorch (${backend.name})`, () => {
-  it('are all here', () => expect([blocks.length, runs.length]).toEqual([2, 5]));
+  it('are all here', () => expect([forwards.length, runs.length]).toEqual([9, 6]));
 
-  it.each(blocks)('$name: output, loss, gradients and statistics', (c) => {
+  it.each(forwards)('$name: output, loss, gradients and statistics', (c) => {
     inDouble(() => checkForward(c, () => 1e-11));
     checkForward(c, single(c));
   });

@@ -1,0 +1,170 @@
+// Attention with several heads (Vaswani et al., "Attention is all you need", 2017, section 3.2). Batch first throughout.
+import {
+  dropout,
+  linear,
+  matmul,
+  mean,
+  mul,
+  narrow,
+  permute,
+  reshape,
+  softmax,
+  transpose,
+  triu,
+  where,
+} from '../ops/index.js';
+import { full } from '../ops/create.js';
+import { checkOptions, rangeError, shapeError, showShape } from '../tensor/errors.js';
+import { asTensor, Tensor, type Nested, type TensorLike } from '../tensor/tensor.js';
+import { xavierUniform, zeros } from './init.js';
+import { Linear } from './linear.js';
+import { Module } from './module.js';
+import { flag, number, positive, readOptions, showOptions } from './options.js';
+import { zeroParameter } from './parameter.js';
+
+type NestedFlags = boolean | readonly NestedFlags[];
+/** What must not be attended to: true, or not 0. */
+export type Mask = Tensor | readonly Nested[] | readonly NestedFlags[];
+
+const isOn = (flags: NestedFlags | Nested): Nested =>
+  Array.isArray(flags) ? flags.map(isOn) : Number(flags);
+
+const asMask = (where: string, mask: Mask): Tensor =>
+  mask instanceof Tensor ? mask : asTensor(where, isOn(mask));
+
+export interface AttentionLayerOptions {
+  /** Train biases (default true). */
+  bias?: boolean;
+  /** Probability with which an attention weight is dropped in training (default 0). */
+  dropout?: number;
+}
+
+export interface AttentionOptions {
+  /** [queries, keys], or [batch, heads or 1, queries, keys]: true where a query must not attend to a key. */
+  attnMask?: Mask | null;
+  /** [batch, keys]: true where a key is padding. */
+  keyPaddingMask?: Mask | null;
+  /** Keep every query from keys at later positions. */
+  isCausal?: boolean;
+  /** Return the weights, averaged over the heads, too. */
+  needWeights?: boolean;
+}
+
+/**
+ * Attention of queries [batch, queries, embedDim] to keys and values [batch, keys, embedDim], in `numHeads` heads of
+ * embedDim / numHeads. Returns [output, weights], as PyTorch; weights [batch, queries, keys] are null unless asked for.
+ * @example const [y] = new nn.MultiheadAttention(64, 4)(x, x, x, { isCausal: true });
+ */
+export class MultiheadAttention extends Module<
+  [query: TensorLike, key?: TensorLike, value?: TensorLike, options?: AttentionOptions],
+  [Tensor, Tensor | null]
+> {
+  readonly embedDim: number;
+  readonly numHeads: number;
+  readonly dropout: number;
+  /** The projections of query, key and value, stacked. */
+  in_proj_weight: Tensor;
+  in_proj_bias: Tensor | null;
+  out_proj: Linear;
+
+  constructor(embedDim: number, numHeads: number, options: AttentionLayerOptions = {}) {
+    super();
+    const where = 'MultiheadAttention';
+    this.embedDim = positive(where, 'embedDim', embedDim);
+    this.numHeads = positive(where, 'numHeads', numHeads);
+    if (embedDim % numHeads !== 0)
+      throw rangeError(where, `numHeads must divide embedDim, got ${numHeads} and ${embedDim}`);
+    const { bias, dropout } = readOptions<AttentionLayerOptions>(where, options, {
+      bias: flag(true),
+      dropout: number({ min: 0, max: 1 }, 0),
+    });
+    this.dropout = dropout;
+    this.in_proj_weight = xavierUniform(zeroParameter([3 * embedDim, embedDim]));
+    this.in_proj_bias = bias ? zeroParameter([3 * embedDim]) : null;
+    this.out_proj = new Linear(embedDim, embedDim, { bias });
+    if (this.out_proj.bias) zeros(this.out_proj.bias);
+  }
+
+  override forward(
+    query: TensorLike,
+    key: TensorLike = query,
+    value: TensorLike = key,
+    options: AttentionOptions = {},
+  ): [Tensor, Tensor | null] {
+    checkOptions(this.label, options, ['attnMask', 'keyPaddingMask', 'isCausal', 'needWeights']);
+    const [q, k, v] = this.heads(this.checked(query), this.checked(key), this.checked(value), key === query);
+    const scores = matmul(mul(q, Math.sqrt(this.numHeads / this.embedDim)), transpose(k, -2, -1));
+    const weights = softmax(this.masked(scores, options), -1);
+    const kept = dropout(weights, { p: this.dropout, training: this.training });
+    const [batch, , length] = q.shape as [number, number, number];
+    const merged = reshape(permute(matmul(kept, v), [0, 2, 1, 3]), [batch, length, this.embedDim]);
+    return [this.out_proj(merged), options.needWeights ? mean(kept, 1) : null];
+  }
+
+  private checked(x: TensorLike): Tensor {
+    const t = this.tensor(x);
+    if (t.ndim !== 3 || t.shape[2] !== this.embedDim)
+      throw this.misfit(t, `[batch, length, ${this.embedDim}]`);
+    return t;
+  }
+
+  /** The three projections, each as [batch, heads, length, embedDim / heads]. */
+  private heads(query: Tensor, key: Tensor, value: Tensor, self: boolean): [Tensor, Tensor, Tensor] {
+    if (key.shape[0] !== query.shape[0] || key.shape[0] !== value.shape[0] || key.shape[1] !== value.shape[1])
+      throw shapeError(
+        this.label,
+        `query ${showShape(query.shape)}, key ${showShape(key.shape)} and value ${showShape(value.shape)} do not fit`,
+      );
+    const e = this.embedDim;
+    const [weight, bias] = [this.in_proj_weight, this.in_proj_bias];
+    // One product for all three where the inputs are one tensor.
+    const whole = self && value === key ? linear(query, weight, bias) : null;
+    const projected = [query, key, value].map((x, k) =>
+      whole
+        ? narrow(whole, 2, k * e, e)
+        : linear(x, narrow(weight, 0, k * e, e), bias && narrow(bias, 0, k * e, e)),
+    );
+    const split = (t: Tensor): Tensor =>
+      permute(reshape(t, [t.shape[0]!, t.shape[1]!, this.numHeads, e / this.numHeads]), [0, 2, 1, 3]);
+    return projected.map(split) as [Tensor, Tensor, Tensor];
+  }
+
+  /** Scores [batch, heads, queries, keys] with -Infinity where attending is not allowed. */
+  private masked(scores: Tensor, { attnMask, keyPaddingMask, isCausal }: AttentionOptions): Tensor {
+    const [batch, , queries, keys] = scores.shape as [number, number, number, number];
+    const masks: Tensor[] = [];
+    if (isCausal) masks.push(triu(full([queries, keys], 1), 1));
+    if (attnMask) masks.push(this.checkedMask('attnMask', asMask(this.label, attnMask), scores));
+    if (keyPaddingMask) {
+      const t = asMask(this.label, keyPaddingMask);
+      if (t.ndim !== 2 || t.shape[0] !== batch || t.shape[1] !== keys)
+        throw shapeError(
+          this.label,
+          `keyPaddingMask has shape ${showShape(t.shape)}, expected [${batch}, ${keys}]`,
+        );
+      masks.push(reshape(t, [batch, 1, 1, keys]));
+    }
+    return masks.reduce((s, mask) => where(mask, -Infinity, s), scores);
+  }
+
+  private checkedMask(name: string, mask: Tensor, { shape }: Tensor): Tensor {
+    const fits =
+      mask.shape.length <= 4 &&
+      mask.shape.every((d, k) => {
+        const at = k + 4 - mask.ndim;
+        return d === shape[at] || (d === 1 && at < 2);
+      });
+    if (mask.ndim >= 2 && fits) return mask;
+    throw shapeError(
+      this.label,
+      `${name} has shape ${showShape(mask.shape)}, expected ${showShape(shape.slice(2))} or ${showShape(shape)}`,
+    );
+  }
+
+  protected override signature(): string {
+    return `${this.embedDim}, ${this.numHeads}${showOptions({
+      bias: [this.in_proj_bias !== null, true],
+      dropout: [this.dropout, 0],
+    })}`;
+  }
+}
