@@ -1,7 +1,17 @@
 // DataLoader: the order of batches, its position, and whose memory an iteration is.
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { backend, data, manualSeed, nn, ones, scope, ScopeError, tensor, type Tensor } from '../../src/index.js';
+import {
+  backend,
+  data,
+  manualSeed,
+  nn,
+  ones,
+  scope,
+  ScopeError,
+  tensor,
+  type Tensor,
+} from '../../src/index.js';
 import { currentScope } from '../../src/memory/arena.js';
 
 const count = (n: number): data.ArrayDataset<[Tensor, Int32Array]> =>
