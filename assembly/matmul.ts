@@ -1,7 +1,8 @@
 // Matrix products, row-major: blocks of B are packed into panels of 16 columns, A is read where it lies, or packed when it
 // is stored transposed. Sums run in the order of k within blocks of 256, whatever the path, so small and large agree.
 import { Pack } from './pack';
-import { gelu, sigmoid, tanh } from './pointwise';
+import { gelu, relu, sigmoid, tanh } from './pointwise';
+import { Vector } from './vector';
 import { DEPTH, HEIGHT, PACKED_A, PACKED_B, PANEL, Tile, WIDTH } from './tile';
 
 const RELU = 1;
@@ -43,6 +44,12 @@ export function product(
   act: i32,
 ): void {
   if (m <= 0 || n <= 0) return;
+  if (Vector.suits(m, n, k)) {
+    Vector.product(c, a, b, bias, m, n, k, ta, tb, lda, ldb, ldc, alpha, adds);
+    if (act == RELU) for (let i: usize = 0; i < usize(m); i++) relu(c + i * ldc, c + i * ldc, n);
+    else if (act > RELU) for (let i: usize = 0; i < usize(m); i++) activate(c + i * ldc, n, act);
+    return;
+  }
   // One pass over B is enough when A has few rows; a B that fits L1 needs no packing either.
   const direct = tb == 0 && alpha == 1 && (m <= 4 || usize(k) * ldb <= IN_PLACE);
   for (let j = 0; j < n; j += WIDTH) {

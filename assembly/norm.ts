@@ -1,5 +1,6 @@
 // Batch normalisation over [n, c, l]: statistics in two passes, float32 within runs and double across them, so that a large
 // mean costs no digits. Where l is 1 the lanes are channels, else they lie along a run.
+import { batchNormColumns, batchNormGradColumns } from './normColumns';
 import { Deviation, Product, Run } from './runs';
 import { unary, zip } from './simd';
 
@@ -54,53 +55,6 @@ export function batchNorm(
   }
 }
 
-/** Two channels in double at a time, an odd last one twice in the same lanes. */
-class Pair {
-  @inline static load(p: usize, both: bool): v128 {
-    return f64x2.promote_low_f32x4(both ? v128.load64_zero(p) : v128.load32_zero(p));
-  }
-  @inline static store(p: usize, x: v128, both: bool): void {
-    const y = f32x4.demote_f64x2_zero(x);
-    if (both) v128.store64_lane(p, y, 0);
-    else v128.store32_lane(p, y, 0);
-  }
-}
-
-function batchNormColumns(
-  y: usize,
-  mean: usize,
-  variance: usize,
-  x: usize,
-  w: usize,
-  b: usize,
-  n: i32,
-  c: i32,
-  eps: f64,
-): void {
-  const row = usize(c) << 2;
-  const count = f64x2.splat(n);
-  for (let j: usize = 0; j < row; j += 8) {
-    const both = j + 8 <= row;
-    let sum = f64x2.splat(0);
-    for (let i: usize = 0; i < usize(n); i++) sum = f64x2.add(sum, Pair.load(x + i * row + j, both));
-    const mu = f64x2.div(sum, count);
-    let square = f64x2.splat(0);
-    for (let i: usize = 0; i < usize(n); i++) {
-      const d = f64x2.sub(Pair.load(x + i * row + j, both), mu);
-      square = f64x2.add(square, f64x2.mul(d, d));
-    }
-    const v = f64x2.div(square, count);
-    const scale = f64x2.div(Pair.load(w + j, both), f64x2.sqrt(f64x2.add(v, f64x2.splat(eps))));
-    const shift = Pair.load(b + j, both);
-    Pair.store(mean + j, mu, both);
-    Pair.store(variance + j, v, both);
-    for (let i: usize = 0; i < usize(n); i++) {
-      const d = f64x2.sub(Pair.load(x + i * row + j, both), mu);
-      Pair.store(y + i * row + j, f64x2.add(f64x2.mul(d, scale), shift), both);
-    }
-  }
-}
-
 /** g scale - shift - (x - mean) slope. */
 class Slope {
   static slope: f32 = 0;
@@ -149,45 +103,5 @@ export function batchNormGrad(
     Channel.shift = f32((scale * sum) / count);
     Slope.slope = f32((scale * inverse * inverse * dot) / count);
     for (let i: usize = 0; i < usize(n); i++) zip<Pull>(gx + i * step, g + i * step, x + i * step, l);
-  }
-}
-
-function batchNormGradColumns(
-  gx: usize,
-  gw: usize,
-  gb: usize,
-  g: usize,
-  x: usize,
-  mean: usize,
-  variance: usize,
-  w: usize,
-  n: i32,
-  c: i32,
-  eps: f64,
-): void {
-  const row = usize(c) << 2;
-  const count = f64x2.splat(n);
-  for (let j: usize = 0; j < row; j += 8) {
-    const both = j + 8 <= row;
-    const mu = Pair.load(mean + j, both);
-    const deviation = f64x2.sqrt(f64x2.add(Pair.load(variance + j, both), f64x2.splat(eps)));
-    let sum = f64x2.splat(0);
-    let dot = f64x2.splat(0);
-    for (let i: usize = 0; i < usize(n); i++) {
-      const v = Pair.load(g + i * row + j, both);
-      sum = f64x2.add(sum, v);
-      dot = f64x2.add(dot, f64x2.mul(v, f64x2.sub(Pair.load(x + i * row + j, both), mu)));
-    }
-    dot = f64x2.div(dot, deviation);
-    Pair.store(gb + j, sum, both);
-    Pair.store(gw + j, dot, both);
-    const scale = f64x2.div(Pair.load(w + j, both), deviation);
-    const shift = f64x2.div(sum, count);
-    const slope = f64x2.div(f64x2.div(dot, count), deviation);
-    for (let i: usize = 0; i < usize(n); i++) {
-      const h = f64x2.mul(f64x2.sub(Pair.load(x + i * row + j, both), mu), slope);
-      const v = f64x2.sub(f64x2.sub(Pair.load(g + i * row + j, both), shift), h);
-      Pair.store(gx + i * row + j, f64x2.mul(v, scale), both);
-    }
   }
 }
