@@ -4,6 +4,16 @@ import { callDirect, type DirectArgument } from './kernels/direct.js';
 import type { KernelName } from './kernels/table.js';
 
 export { alloc, free } from './kernels/direct.js';
+export {
+  adaboundStep,
+  adagradStep,
+  adamStep,
+  amsgradStep,
+  lionStep,
+  momentumStep,
+  rmspropStep,
+  sgdStep,
+} from './optim/direct.js';
 
 type UnaryKernel = (out: Float32Array, x: Float32Array) => void;
 

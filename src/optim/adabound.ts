@@ -49,7 +49,8 @@ const factsOf = (name: string, max: boolean): Facts<AdaBoundOptions> => ({
   states: ['expAvg', 'expAvgSq', 'maxExpAvgSq'],
   update({ lr, finalLr, gamma, betas: [b1, b2], eps, weightDecay, maximize, baseLr }, t) {
     const alpha = (lr * Math.sqrt(1 - b2 ** t)) / (1 - b1 ** t);
-    const final = baseLr > 0 ? (finalLr * lr) / baseLr : finalLr;
+    // At a rate of 0 nothing moves, whatever the bounds were meant for.
+    const final = finalLr * (baseLr > 0 ? lr / baseLr : lr > 0 ? 1 : 0);
     const [low, high] = [final * (1 - 1 / (gamma * t + 1)), final * (1 + 1 / (gamma * t))];
     return {
       kernel: 'adaboundStep',
@@ -88,3 +89,5 @@ export class AMSBound extends Optimizer<AdaBoundOptions> {
     super(amsbound, params, options);
   }
 }
+
+export { adabound as adaboundFacts };

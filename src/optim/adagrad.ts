@@ -50,3 +50,5 @@ export class Adagrad extends Optimizer<AdagradOptions> {
     super(facts, params, options);
   }
 }
+
+export { facts as adagradFacts };

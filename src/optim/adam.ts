@@ -133,3 +133,5 @@ export class AMSGrad extends Optimizer<AMSGradOptions> {
     super(amsgrad, params, options);
   }
 }
+
+export { adam as adamFacts, adamw as adamwFacts, amsgrad as amsgradFacts };

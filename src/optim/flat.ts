@@ -162,7 +162,10 @@ export const cellsOf = (scalars: readonly number[]): number => {
   return Storage.of(cells).address();
 };
 
-/** The Euclidean norm over all values, summed in double; a scope must be open. */
+/**
+ * The Euclidean norm over all values, summed in double; a scope must be open. Infinite also where it exceeds the largest
+ * float32, as kernels hand it back in two of those.
+ */
 export function normOf(storages: readonly Storage[]): number {
   const parts = spansOf(storages).map(({ address, length }) => {
     const out = Storage.inScope(2);
@@ -172,7 +175,8 @@ export function normOf(storages: readonly Storage[]): number {
   let norm = 0;
   for (const part of parts) {
     const [high, low] = part.values() as Float32Array;
-    norm = Math.hypot(norm, high! + low!);
+    // An infinite high part leaves no meaning to the low one.
+    norm = Math.hypot(norm, Number.isFinite(high) ? high! + low! : high!);
   }
   return norm;
 }

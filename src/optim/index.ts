@@ -5,6 +5,7 @@ export type { BaseOptions, Betas, Group, GroupSpec, Params, ParamsOrGroups } fro
 export { AdaBound, AMSBound, type AdaBoundOptions } from './adabound.js';
 export { Adagrad, type AdagradOptions } from './adagrad.js';
 export { Adam, AdamW, AMSGrad, type AdamOptions, type AMSGradOptions } from './adam.js';
+export { Lion, type LionOptions } from './lion.js';
 export { RMSProp, type RMSPropOptions } from './rmsprop.js';
 export { SGD, type SGDOptions } from './sgd.js';
 export { SWATS, type SWATSOptions } from './swats.js';

@@ -118,7 +118,7 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
     for (const { params } of this.groups) for (const t of params) t.grad = null;
   }
 
-  /** The Euclidean norm over all gradients, summed in double; not finite if and only if some gradient is not. */
+  /** The Euclidean norm over all gradients, summed in double; not finite if some gradient is not. */
   gradNorm(): number {
     this.checkWidth('gradNorm');
     return inStepScope(() => normOf(this.flats.flatMap((flat) => flat.gradients())));
@@ -209,7 +209,7 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
     const known = this.checked[k] as unknown as Record<string, unknown>;
     if (this.optionNames.every((name) => group[name] === known[name])) return this.checked[k]!;
     const edited = Object.fromEntries(this.optionNames.map((name) => [name, group[name]]));
-    const read = this.readGroup(k, edited as O);
+    const read = this.readGroup(k, edited as unknown as O);
     Object.assign(group, read);
     return (this.checked[k] = read);
   }

@@ -71,3 +71,5 @@ export class RMSProp extends Optimizer<RMSPropOptions> {
     super(facts, params, options);
   }
 }
+
+export { facts as rmspropFacts };

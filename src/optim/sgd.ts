@@ -73,3 +73,5 @@ export class SGD extends Optimizer<SGDOptions> {
     super(facts, params, options);
   }
 }
+
+export { facts as sgdFacts };

@@ -1,6 +1,8 @@
 // The drop-in kernels on plain arrays: results, no copies where promised, and refusals before any memory is touched.
 import { describe, expect, it } from 'vitest';
 import * as k from '../../src/kernels.js';
+import { tensor, type Tensor } from '../../src/index.js';
+import * as optim from '../../src/optim/index.js';
 import { backend } from '../../src/kernels/launch.js';
 import { heap } from '../../src/memory/heap.js';
 import { generator, seedOf, SEED } from '../support/random.js';
@@ -144,5 +146,97 @@ describe(`thalweg/kernels on ${backend.name} (seed ${SEED})`, () => {
     expect(() => k.exp(x, array(4))).toThrow(
       /exp: out has 0 elements, needs 4; was its buffer transferred or resized\?/,
     );
+  });
+});
+
+describe('optimizer updates on plain arrays', () => {
+  const n = 37;
+  type Update = (p: Float32Array, g: Float32Array, s: Float32Array[], step: number) => void;
+  const rules: [string, number, Update, (p: [string, Tensor][]) => optim.Optimizer][] = [
+    [
+      'sgdStep',
+      0,
+      (p, g) => k.sgdStep(p, g, { lr: 0.1, weightDecay: 0.01 }),
+      (p) => new optim.SGD(p, { lr: 0.1, weightDecay: 0.01 }),
+    ],
+    [
+      'momentumStep',
+      1,
+      (p, g, [v], step) => k.momentumStep(p, g, v!, { lr: 0.1, momentum: 0.8, dampening: 0.1, step }),
+      (p) => new optim.SGD(p, { lr: 0.1, momentum: 0.8, dampening: 0.1 }),
+    ],
+    [
+      'adagradStep',
+      1,
+      (p, g, [s], step) => k.adagradStep(p, g, s!, { lr: 0.1, step }),
+      (p) => new optim.Adagrad(p, { lr: 0.1 }),
+    ],
+    [
+      'rmspropStep',
+      1,
+      (p, g, [s], step) => k.rmspropStep(p, g, s!, { lr: 0.01, step }),
+      (p) => new optim.RMSProp(p, { lr: 0.01 }),
+    ],
+    [
+      'adamStep',
+      2,
+      (p, g, [m, v], step) => k.adamStep(p, g, m!, v!, { lr: 0.01, step }),
+      (p) => new optim.Adam(p, { lr: 0.01 }),
+    ],
+    [
+      'adamStep, decoupled',
+      2,
+      (p, g, [m, v], step) => k.adamStep(p, g, m!, v!, { lr: 0.01, step, weightDecay: 0.1, decoupled: true }),
+      (p) => new optim.AdamW(p, { lr: 0.01, weightDecay: 0.1 }),
+    ],
+    [
+      'amsgradStep',
+      3,
+      (p, g, [m, v, x], step) => k.amsgradStep(p, g, m!, v!, x!, { lr: 0.01, step }),
+      (p) => new optim.AMSGrad(p, { lr: 0.01 }),
+    ],
+    [
+      'adaboundStep',
+      2,
+      (p, g, [m, v], step) => k.adaboundStep(p, g, m!, v!, { lr: 0.01, step }),
+      (p) => new optim.AdaBound(p, { lr: 0.01 }),
+    ],
+    [
+      'lionStep',
+      1,
+      (p, g, [m], step) => k.lionStep(p, g, m!, { lr: 0.01, weightDecay: 0.1, step }),
+      (p) => new optim.Lion(p, { lr: 0.01, weightDecay: 0.1 }),
+    ],
+  ];
+
+  it.each(rules)('%s gives the bits of its optimizer', (_name, states, direct, build) => {
+    const param = array(n);
+    const tracked = tensor(param, { requiresGrad: true });
+    const opt = build([['p', tracked]]);
+    const state = Array.from({ length: states }, () => new Float32Array(n));
+    for (let step = 1; step <= 4; step++) {
+      const grad = array(n);
+      direct(param, grad, state, step);
+      tracked.grad = tensor(grad);
+      opt.step();
+      expect(tracked.toFloat32Array()).toEqual(param);
+    }
+  });
+
+  it('refuse bad options and arrays before anything is changed', () => {
+    const [p, g, m, v] = [array(4), array(4), array(4), array(4)];
+    const before = [...p];
+    expect(() => k.adamStep(p, g, m, v, { lr: NaN })).toThrow(/adamStep: lr must be .*got NaN/);
+    expect(() => k.adamStep(p, g, m, v, { lr: 1, beta: 1 } as never)).toThrow(
+      /adamStep: unknown option "beta"; did you mean "betas"/,
+    );
+    expect(() => k.adamStep(p, g, m, v.subarray(1), { lr: 1 })).toThrow(
+      /adamStep: v has 3 elements, needs 4/,
+    );
+    expect(() => k.adamStep(p, g, m, m, { lr: 1 })).toThrow(/adamStep: m overlaps v; they must be apart/);
+    expect(() => k.adamStep(p, g, m, v, { lr: 1, step: 0 })).toThrow(
+      /adamStep: step must be an integer >= 1, got 0/,
+    );
+    expect([...p]).toEqual(before);
   });
 });

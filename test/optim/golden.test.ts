@@ -70,6 +70,9 @@ function stateOf(c: Case, dict: OptimizerState, key: string): Arrays | number | 
   return arrays(key);
 }
 
+/** For messages. */
+let at = '';
+
 /** Compares lists of lists, remembering in `scales` how large each number has been. */
 function compare(
   what: string,
@@ -85,7 +88,7 @@ function compare(
   } else if (typeof expected === 'number' && typeof actual === 'number') {
     const scale = Math.max(scales.get(what) ?? 0, Math.abs(expected));
     scales.set(what, scale);
-    expect(close(actual, expected, scale), `${what}: ${actual} for ${expected}`).toBe(true);
+    expect(close(actual, expected, scale), `${at}, ${what}: ${actual} for ${expected}`).toBe(true);
   } else expect(actual, what).toBe(expected);
 }
 
@@ -101,6 +104,7 @@ function check(c: Case, close: Close): void {
     opt.step();
     const want = c.expected.find(({ step }) => step === k + 1);
     if (!want) return;
+    at = `after step ${k + 1}`;
     compare(`${c.name}: params`, params.map(valuesOf), want.params, close, scales);
     const dict = opt.stateDict();
     for (const [key, value] of Object.entries(want.state))

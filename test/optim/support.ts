@@ -18,6 +18,7 @@ export const RULES = {
   AMSGrad: optim.AMSGrad,
   AdaBound: optim.AdaBound,
   AMSBound: optim.AMSBound,
+  Lion: optim.Lion,
   SWATS: optim.SWATS,
 } as const;
 export type RuleName = keyof typeof RULES;
@@ -44,6 +45,7 @@ export const CONFIGURATIONS: [title: string, rule: RuleName, options: Options][]
   ['corrected AMSGrad', 'AMSGrad', { lr: 0.01, variant: 'corrected', betas: [0.8, 0.95] }],
   ['AdaBound', 'AdaBound', { lr: 0.01, finalLr: 0.05, gamma: 0.1 }],
   ['AMSBound', 'AMSBound', { lr: 0.01, finalLr: 0.05, gamma: 0.1, weightDecay: 0.01 }],
+  ['Lion', 'Lion', { lr: 0.01, weightDecay: 0.1 }],
   ['SWATS', 'SWATS', { lr: 0.01, betas: [0.9, 0.9], switchAt: 5 }],
   ['SWATS by tensor', 'SWATS', { lr: 0.01, betas: [0.9, 0.9], scope: 'tensor', relTol: 0.3 }],
 ];
