@@ -4,7 +4,13 @@
 const [M0, M1] = [0xd2511f53, 0xcd9e8d57];
 const [W0, W1] = [0x9e3779b9, 0xbb67ae85];
 
-const high = (a: number, b: number): number => Number((BigInt(a) * BigInt(b)) >> 32n);
+/** The upper 32 bits of a product of two 32-bit numbers, by 16-bit halves: doubles hold each partial sum exactly. */
+function high(a: number, b: number): number {
+  const [al, ah, bl, bh] = [a & 0xffff, a >>> 16, b & 0xffff, b >>> 16];
+  const middle = ah * bl + Math.floor((al * bl) / 65536);
+  const carry = (middle & 0xffff) + al * bh;
+  return (ah * bh + Math.floor(middle / 65536) + Math.floor(carry / 65536)) >>> 0;
+}
 const low = (a: number, b: number): number => Math.imul(a, b) >>> 0;
 
 /** The four 32-bit words of one block; counter (index, draw, 0, 0). */
@@ -24,6 +30,12 @@ export function philox(
   return [c0, c1, c2, c3];
 }
 
-/** Element `k` of a stream: word `k mod 4` of block `⌊k/4⌋`. */
-export const philoxWord = (k0: number, k1: number, k: number, draw: number): number =>
-  philox(k0, k1, Math.floor(k / 4), draw)[k % 4]!;
+/** Elements 0 … n-1 of a stream: four words a block. */
+export function philoxWords(k0: number, k1: number, n: number, draw: number): Uint32Array {
+  const words = new Uint32Array(n);
+  for (let k = 0; k < n; k += 4) {
+    const block = philox(k0, k1, k / 4, draw);
+    for (let j = 0; j < 4 && k + j < n; j++) words[k + j] = block[j]!;
+  }
+  return words;
+}

@@ -70,7 +70,8 @@ export class Scope {
   /** Ends the scope but saves its tensors: each becomes an ordinary garbage-collected array. */
   evacuate(): void {
     if (this.ended) return;
-    for (const storage of this.storages) storage.leaveHeap();
+    // Some have moved meanwhile, to a block of their own or into an optimizer's run.
+    for (const storage of this.storages) if (storage.scope === this) storage.leaveHeap();
     this.end();
   }
 }

@@ -1,7 +1,7 @@
 // Random ops. A draw is a number in a stream of draws under one seed; every element depends on (seed, draw, index) alone,
 // so results do not depend on the engine, on threads or on what else was drawn before the same draw.
 import { launch } from '../kernels/launch.js';
-import { philoxWord } from '../kernels/philox.js';
+import { philoxWords } from '../kernels/philox.js';
 import { Storage } from '../memory/storage.js';
 import { checkNumber, checkOptions, rangeError } from '../tensor/errors.js';
 import { apply, define, type Op, type OpRow } from '../tensor/op.js';
@@ -47,8 +47,7 @@ export class Generator {
   /** `n` random 32-bit words, computed here; for shuffles and other small things outside the heap. */
   words(n: number): Uint32Array {
     const [k0, k1] = this.key();
-    const draw = this.draws++ >>> 0;
-    return Uint32Array.from({ length: n }, (_, k) => philoxWord(k0, k1, k, draw));
+    return philoxWords(k0, k1, n, this.draws++ >>> 0);
   }
 
   /** 0 … n-1 in random order (Fisher and Yates). */

@@ -94,6 +94,17 @@ describe('scopes', () => {
     expect(saved.offset).toBe(-1);
   });
 
+  it('leave alone what moved out of them before they are evacuated', () => {
+    const scope = openScope();
+    const kept = Storage.inScope(3);
+    kept.values().set([4, 5, 6]);
+    kept.settle();
+    const place = kept.offset;
+    scope.evacuate();
+    expect(kept.offset).toBe(place);
+    expect([...kept.values()]).toEqual([4, 5, 6]);
+  });
+
   it('stage an ordinary array once, and again after it changed', () => {
     const array = Float32Array.of(1, 2);
     const storage = Storage.of(array);

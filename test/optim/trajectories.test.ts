@@ -110,8 +110,10 @@ function follow(c: Trajectory): void {
 }
 
 describe('Trajectories', () => {
-  it('cover every optimizer but AdamW, which has golden runs', () =>
-    expect(new Set(trajectories.map((c) => c.optimizer)).size).toBe(Object.keys(RULES).length - 1));
+  it('cover every optimizer but AdamW and Lion, which have golden runs', () => {
+    const rules = Object.keys(RULES).filter((rule) => rule !== 'AdamW' && rule !== 'Lion');
+    expect(new Set(trajectories.map((c) => c.optimizer))).toEqual(new Set(rules));
+  });
 
   it.each(trajectories.map((c) => [c.name, c] as const))('%s is the recorded one', (_name, c) =>
     inDouble(() => follow(c)),

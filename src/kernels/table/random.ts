@@ -1,6 +1,6 @@
 // Kernel rows of random numbers. All are counter-based (philox.ts): element k of a draw depends on the four random words
 // [key0, key1, base, unused], the draw's number and k alone. The draw's stream is base + draw, modulo 2^32.
-import { philoxWord } from '../philox.js';
+import { philoxWords } from '../philox.js';
 import type { Cells, KernelCase, KernelRow } from '../row.js';
 
 const CASES: KernelCase[] = [0, 1, 3, 4, 5, 17, 33, 1000].map((n) => ({
@@ -8,10 +8,10 @@ const CASES: KernelCase[] = [0, 1, 3, 4, 5, 17, 33, 1000].map((n) => ({
   cells: [0x12345678, 0x9abcdef0, 0xffffffff, 0],
 }));
 
-/** 24 random bits as a number in [0, 1). */
-function uniformAt(m: Cells, cells: number, draw: number, k: number): number {
+/** n numbers of 24 random bits in [0, 1). */
+function uniforms(m: Cells, cells: number, draw: number, n: number): Float64Array {
   const [k0, k1, base] = [m.u[cells]!, m.u[cells + 1]!, m.u[cells + 2]!];
-  return (philoxWord(k0, k1, k, (base + draw) >>> 0) >>> 8) * 2 ** -24;
+  return Float64Array.from(philoxWords(k0, k1, n, (base + draw) >>> 0), (word) => (word >>> 8) * 2 ** -24);
 }
 
 export const random = {
@@ -20,7 +20,7 @@ export const random = {
     sig: 'ornn',
     extents: (_draw, n) => [n!, 4],
     ref: (m, o, cells, draw, n) => {
-      for (let k = 0; k < n!; k++) m.f[o! + k] = uniformAt(m, cells!, draw!, k);
+      m.f.set(uniforms(m, cells!, draw!, n!), o!);
     },
     cases: CASES,
     ulp: 0,
@@ -33,10 +33,11 @@ export const random = {
     sig: 'ornn',
     extents: (_draw, n) => [n!, 4],
     ref: (m, o, cells, draw, n) => {
+      const u = uniforms(m, cells!, draw!, n! + (n! % 2));
       for (let k = 0; k < n!; k++) {
         const pair = k - (k % 2);
-        const radius = Math.sqrt(-2 * Math.log(1 - uniformAt(m, cells!, draw!, pair)));
-        const angle = 2 * Math.PI * uniformAt(m, cells!, draw!, pair + 1);
+        const radius = Math.sqrt(-2 * Math.log(1 - u[pair]!));
+        const angle = 2 * Math.PI * u[pair + 1]!;
         m.f[o! + k] = radius * (k % 2 === 0 ? Math.cos(angle) : Math.sin(angle));
       }
     },
@@ -50,8 +51,8 @@ export const random = {
     ref: (m, o, x, cells, draw, p, n) => {
       const keep = m.round(1 / (1 - p!));
       const limit = m.round(p!);
-      for (let k = 0; k < n!; k++)
-        m.f[o! + k] = uniformAt(m, cells!, draw!, k) >= limit ? m.f[x! + k]! * keep : 0;
+      const u = uniforms(m, cells!, draw!, n!);
+      for (let k = 0; k < n!; k++) m.f[o! + k] = u[k]! >= limit ? m.f[x! + k]! * keep : 0;
     },
     cases: CASES.map((c) => ({ ...c, args: [3, 0.3, c.args[1]!] })),
     domain: [-3, 3],
