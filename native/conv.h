@@ -84,9 +84,6 @@ INLINE ConvKernel convTileOf(i64 channels, i64 positions) {
   return positions >= 2 ? convTileOf<2>(channels) : convTileOf<1>(channels);
 }
 
-/** Channels of a tile are cut evenly: the first channel of tile t of `tiles`. */
-INLINE i64 tileStart(i64 channels, i64 tiles, i64 t) { return channels * t / tiles; }
-
 /** The outputs of one image: channels [tile0, tile1) in tiles, at every spot of the phase. */
 static void convolve(const Phase& q, const float* image, float* out, const float* bias, i64 plane,
                      i64 channels, i64 tile0, i64 tile1) {

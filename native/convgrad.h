@@ -15,8 +15,8 @@ constexpr int GRAD_CHANNELS = 4, GRAD_TERMS = 6;
 constexpr int GRAD_CHANNELS = 2, GRAD_TERMS = 4;
 #endif
 
-/** Images that one task sums over: their padded copies should fit L2 beside g. */
-constexpr i64 GRAD_REALS = 65536;
+/** Reals of g that a tile of channels walks over before its sums are stored: about half of L1. */
+constexpr i64 GRAD_REALS = 5120;
 /** Partial sums that are kept at most, in reals, and groups of images at most. */
 constexpr i64 MOST_PARTIAL = i64{4} << 20, MOST_GROUPS = 16;
 
@@ -27,29 +27,41 @@ struct GradWalk {
   const Spot* list;
 };
 
+#if defined(__AVX512F__)
+/** The lanes of a spot that are outputs; the others are 0 and read nothing. */
+struct Masked {
+  __mmask16 mask;
+  INLINE_MEMBER vf load(const float* p) const { return _mm512_maskz_loadu_ps(mask, p); }
+};
+#endif
+
 template <int R, int C>
 static void gradTile(const GradWalk& q, i64 channel, const int32_t* offsets, float* out, i64 step) {
   vf acc[R][C] = {};
   for (i64 i = 0; i < q.images; ++i) {
     const float* g = q.g + i * q.gStep + channel * q.plane;
-    const float* x = q.x + i * q.xStep;
-    for (i64 p = 0; p < q.spots; ++p) {
-      const Spot spot = q.list[p];
-      const auto add = [&](auto how) {
-        vf a[R];
+    const float* x[C];
+    for (int c = 0; c < C; ++c) x[c] = q.x + i * q.xStep + offsets[c];
+    const auto add = [&](auto how, const Spot& spot) __attribute__((always_inline)) {
+      vf a[R];
 #pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) a[r] = how.load(g + r * q.plane + spot.out);
+      for (int r = 0; r < R; ++r) a[r] = how.load(g + r * q.plane + spot.out);
 #pragma GCC unroll 8
-        for (int c = 0; c < C; ++c) {
-          const vf b = how.load(x + spot.in + offsets[c]);
+      for (int c = 0; c < C; ++c) {
+        const vf b = how.load(x[c] + spot.in);
 #pragma GCC unroll 4
-          for (int r = 0; r < R; ++r) acc[r][c] = fma(a[r], b, acc[r][c]);
-        }
-      };
-      if (spot.count == W)
-        add(Whole{});
+        for (int r = 0; r < R; ++r) acc[r][c] = fma(a[r], b, acc[r][c]);
+      }
+    };
+    for (const Spot *spot = q.list, *end = spot + q.spots; spot < end; ++spot) {
+#if defined(__AVX512F__)
+      add(Masked{static_cast<__mmask16>(spot->mask)}, *spot);
+#else
+      if (spot->count == W)
+        add(Whole{}, *spot);
       else
-        add(Part{spot.count});
+        add(Part{spot->count}, *spot);
+#endif
     }
   }
 #pragma GCC unroll 4
@@ -91,6 +103,50 @@ static void gradWalk(const GradWalk& q, i64 k0, i64 k1, const int32_t* offsets, 
   }
 }
 
+/** How g is read: where it lies, row by row, or from a copy in which vectors run over the ends of rows. */
+struct GradLayout {
+  bool runsOn;
+  i64 spots, pitch;
+  /** Reals from plane to plane of what is read. */
+  i64 plane;
+
+  GradLayout(const Conv& q, const Padded& copy, i64 terms) {
+    pitch = q.sh * copy.phases * copy.pitch;
+    const i64 byRows = q.oh * ceilDiv(q.ow, W), flat = ceilDiv((q.oh - 1) * pitch + q.ow, W);
+    // The copy costs about as much as 16 terms.
+    runsOn = W == 16 && (byRows - flat) * terms > 16 * byRows;
+    spots = runsOn ? flat : byRows;
+    plane = runsOn ? flat * W : q.oh * q.ow;
+  }
+
+  void list(const Conv& q, Spot* spots_) const {
+    if (runsOn) {
+      Field{q.oh, q.ow, pitch, 0, q.ow, 1}.list(spots_);
+      return;
+    }
+    const i64 each = ceilDiv(q.ow, W);
+    for (i64 i = 0; i < q.oh; ++i) {
+      Field{1, q.ow, 0, i * q.ow, 0, 1}.list(spots_ + i * each);
+      for (i64 k = 0; k < each; ++k) spots_[i * each + k].in += static_cast<int32_t>(i * pitch);
+    }
+  }
+};
+
+/** Spreads planes of g to the lanes that read them. */
+static void spreadPlanes(float* out, const float* g, i64 planes, i64 plane, const Spot* list, i64 spots) {
+  for (i64 p = 0; p < planes; ++p, g += plane)
+    for (i64 k = 0; k < spots; ++k, out += W) {
+      const Spot& spot = list[k];
+#if defined(__AVX512F__)
+      storeAs<vf>(
+          out, _mm512_maskz_expand_ps(static_cast<__mmask16>(spot.mask), loadPart(g + spot.out, spot.count)));
+#else
+      const float* from = g + spot.out;
+      for (int lane = 0; lane < W; ++lane) out[lane] = spot.mask >> lane & 1 ? *from++ : 0.0f;
+#endif
+    }
+}
+
 namespace rows {
 
 static void conv2dGradWeight(Context& cx, float* gw, const float* x, const float* g, i64 n, i64 c, i64 h,
@@ -100,42 +156,57 @@ static void conv2dGradWeight(Context& cx, float* gw, const float* x, const float
   const i64 terms = q.cg * r * s, size = k * terms, plane = q.oh * q.ow;
   if (size == 0) return;
   const Padded copy{q.cg, h + 2 * ph, sw, ceilDiv(width + 2 * pw, sw), ph, pw};
-  // Rows end inside vectors, never between: the lanes beyond an output row must stay out of the sum.
-  const i64 spots = q.oh * ceilDiv(q.ow, W);
+  const GradLayout layout(q, copy, terms);
   // By shape alone: images a walk, and walks whose sums are kept apart.
-  const i64 together = most(1, least(n, GRAD_REALS / copy.size())), walks = ceilDiv(n, together);
+  const i64 together = most(1, least(n, GRAD_REALS / (GRAD_CHANNELS * layout.plane + 1))),
+            walks = ceilDiv(n, together);
   const i64 kept = most(1, least(walks, least(MOST_GROUPS, MOST_PARTIAL / size)));
   const int threads = n * plane * size < 2 * CONV_GRAIN ? 1 : cx.threads;
   const i64 parts =
       threads == 1 ? 1 : most(1, least(ceilDiv(q.kg, GRAD_CHANNELS), ceilDiv(2 * threads, kept * groups)));
 
-  const i64 each = together * copy.size();
+  const i64 gEach = layout.runsOn ? q.kg * layout.plane : 0, each = together * (copy.size() + gEach);
   Divider scratch{static_cast<char*>(
-      reserve(cx, Divider::bytes(terms, 4) + Divider::bytes(spots, sizeof(Spot)) +
+      reserve(cx, Divider::bytes(terms, 4) + 2 * Divider::bytes(layout.spots, sizeof(Spot)) +
                       Divider::bytes(kept * size, 4) + Divider::bytes(threads * each, 4)))};
   int32_t* offsets = scratch.take<int32_t>(terms);
-  Spot* list = scratch.take<Spot>(spots);
+  Spot* list = scratch.take<Spot>(layout.spots);
+  Spot* reads = scratch.take<Spot>(layout.spots);
   float* partial = scratch.take<float>(kept * size);
   float* images = scratch.take<float>(threads * each);
   for (i64 p = 0; p < terms; ++p)
     offsets[p] = static_cast<int32_t>(copy.at(p / (r * s), p / s % r * dh, p % s * dw));
-  for (i64 i = 0; i < q.oh; ++i) Field{1, q.ow, 0, i * q.ow, 0, 1}.list(list + i * ceilDiv(q.ow, W));
-  for (i64 p = 0; p < spots; ++p)
-    list[p].in += static_cast<int32_t>(p / ceilDiv(q.ow, W) * sh * copy.phases * copy.pitch);
+  layout.list(q, list);
+  for (i64 p = 0; p < layout.spots; ++p) {
+    reads[p] = list[p];
+    if (layout.runsOn) reads[p].out = static_cast<int32_t>(p * W);
+  }
   std::memset(partial, 0, kept * size * sizeof(float));
   std::memset(images, 0, threads * each * sizeof(float));
 
   parallel(threads, kept * groups * parts, [&](i64 task, int worker) {
     const i64 part = task % parts, group = task / parts % groups, slot = task / parts / groups;
+    const i64 k0 = tileStart(q.kg, parts, part), k1 = tileStart(q.kg, parts, part + 1);
     float* copies = images + worker * each;
+    float* spread = copies + together * copy.size();
     for (i64 walk = walks * slot / kept; walk < walks * (slot + 1) / kept; ++walk) {
       const i64 first = walk * together, count = least(together, n - first);
-      for (i64 i = 0; i < count; ++i)
+      const float* from = g + (first * k + group * q.kg) * plane;
+      for (i64 i = 0; i < count; ++i) {
         copy.fill(copies + i * copy.size(), x + ((first + i) * c + group * q.cg) * h * width, h, width);
-      const GradWalk over{
-          copies, g + (first * k + group * q.kg) * plane, count, copy.size(), k * plane, plane, spots, list};
-      gradWalk(over, tileStart(q.kg, parts, part), tileStart(q.kg, parts, part + 1), offsets, terms,
-               partial + slot * size + group * q.kg * terms);
+        if (layout.runsOn)
+          spreadPlanes(spread + i * gEach + k0 * layout.plane, from + (i * k + k0) * plane, k1 - k0, plane,
+                       list, layout.spots);
+      }
+      const GradWalk over{copies,
+                          layout.runsOn ? spread : from,
+                          count,
+                          copy.size(),
+                          layout.runsOn ? gEach : k * plane,
+                          layout.plane,
+                          layout.spots,
+                          reads};
+      gradWalk(over, k0, k1, offsets, terms, partial + slot * size + group * q.kg * terms);
     }
   });
   for (i64 slot = 1; slot < kept; ++slot) {

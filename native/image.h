@@ -65,8 +65,11 @@ struct Padded {
         if (phases == 1) {
           float* to = out + at(p, y + top, left);
           span(0, count, [=](auto how, i64 k) { how.store(to + k, how.load(from + k)); });
-        } else {
-          for (i64 k = 0; k < count; ++k) out[at(p, y + top, left + k)] = from[k];
+          continue;
+        }
+        for (i64 f = 0; f < least(phases, count); ++f) {
+          float* to = out + at(p, y + top, left + f);
+          for (i64 k = f, j = 0; k < count; k += phases, ++j) to[j] = from[k];
         }
       }
   }

@@ -11,6 +11,8 @@ namespace THALWEG_NAMESPACE {
 constexpr i64 TERMS = 512;
 /** Columns of B that are packed at a time: TERMS × COLS reals are 1 MiB and stay in L2. */
 constexpr i64 COLS = 512;
+/** Tiles of A that are packed at a time: their rows are read side by side, and TERMS of them stay in L2. */
+constexpr i64 FACTOR_TILES = 8;
 /** Multiplications that are worth a second thread: two threads pay from about n = 64. */
 constexpr i64 PRODUCT_GRAIN = 1 << 17;
 
@@ -26,60 +28,74 @@ struct MatrixProduct {
 /** Whether B is read where it is: it must lie in rows, and be so small that its rows share pages and stay in
  * L1 or L2. */
 INLINE bool readsInPlace(const MatrixProduct& q, i64 rows) {
-  return !q.tb && (rows <= 2 * TILE_ROWS || (q.k * q.n <= 32768 && q.ldb <= 1024));
+  return !q.tb && (rows <= 2 * TILE_ROWS || (q.k * q.n <= (q.ta ? 65536 : 163840) && q.ldb <= 1024));
 }
+
+/** Whether A is packed: transposed, its rows would be met page by page. */
+INLINE bool packsFactors(const MatrixProduct& q) { return q.ta && q.lda > 128 && q.n > 2 * TILE_COLS; }
 
 /** Scratch that a range of a product needs, in reals. */
 INLINE i64 scratchOf(const MatrixProduct& q, i64 cols) {
-  return roundUp(least(q.k, TERMS) * (roundUp(least(cols, COLS), TILE_COLS) + TILE_ROWS) + W, 1024);
+  const i64 factors = packsFactors(q) ? FACTOR_TILES * TILE_ROWS : 0;
+  return roundUp(least(q.k, TERMS) * (roundUp(least(cols, COLS), TILE_COLS) + factors) + 2 * W, 1024);
+}
+
+/** One block of a product: `terms` from p on, `cols` columns from j on. Columns before `direct` are read from
+ * B itself. */
+struct Block {
+  i64 j, cols, p, terms, direct;
+  const float *b, *packed;
+};
+
+/** One tile of rows, i to i + rows, over all columns of a block. `a` is where the tile's factors begin. */
+static void productRows(const MatrixProduct& q, const Block& s, i64 i, i64 rows, const float* a, i64 step) {
+  const bool byTerm = q.ta;
+  const TileKernel wide = byTerm ? tileOf<ByTerm, TILE_VECTORS>(rows) : tileOf<ByRow, TILE_VECTORS>(rows);
+  const TileKernel narrow = byTerm ? tileOf<ByTerm, 1>(rows) : tileOf<ByRow, 1>(rows);
+  const float* bias = q.end.bias ? q.end.bias + s.j : nullptr;
+  Target target{nullptr, q.ldc, nullptr, W, s.p == 0, s.p + s.terms == q.k, &q.end};
+  const auto walk = [&](const float* from, i64 ldb, i64 panel, i64 first, i64 count) {
+    for (; count > 0; count -= TILE_COLS, first += TILE_COLS, from += panel) {
+      const bool full = count > W;
+      target.c = q.c + i * q.ldc + s.j + first;
+      target.bias = bias ? bias + first : nullptr;
+      target.lanes = static_cast<int>(least(W, full ? count - W : count));
+      (full ? wide : narrow)(s.terms, a, step, from, ldb, target);
+    }
+  };
+  walk(s.b, q.ldb, TILE_COLS, 0, s.direct);
+  walk(s.packed, TILE_COLS, s.terms * TILE_COLS, s.direct, s.cols - s.direct);
 }
 
 /** One block of terms of rows [i0, i1) and columns [j, j + cols). */
 static void productBlock(const MatrixProduct& q, i64 i0, i64 i1, i64 j, i64 cols, i64 p, i64 terms,
                          float* scratch) {
-  float* factors = scratch;
-  float* packed = scratch + roundUp(TILE_ROWS * terms, W);
-  const bool inPlace = readsInPlace(q, i1 - i0);
   const float* b = q.b + (q.tb ? j * q.ldb + p : p * q.ldb + j);
+  const bool packA = packsFactors(q);
+  float* factors = scratch;
+  float* packed = scratch + (packA ? roundUp(FACTOR_TILES * TILE_ROWS * terms, W) : 0);
   // A panel that ends inside a vector is packed all the same: its loads would reach beyond B.
-  const i64 direct = inPlace ? cols / W * W : 0;
+  const Block block{j, cols, p, terms, readsInPlace(q, i1 - i0) ? cols / W * W : 0, b, packed};
   if (q.tb)
     packColumns(packed, b, q.ldb, terms, cols);
-  else if (direct < cols)
-    packRows(packed, b + direct, q.ldb, terms, cols - direct);
+  else if (block.direct < cols)
+    packRows(packed, b + block.direct, q.ldb, terms, cols - block.direct);
 
   const i64 tiles = ceilDiv(i1 - i0, TILE_ROWS);
-  const bool packA = q.ta && q.lda > 256 && cols > 2 * TILE_COLS;
-  i64 i = i0;
-  for (i64 t = 0; t < tiles; ++t) {
-    const i64 rows = (i1 - i) / (tiles - t);
-    const float* a = q.a + (q.ta ? p * q.lda + i : i * q.lda + p);
-    i64 step = q.lda;
-    if (packA) {
-      packFactors(factors, a, q.lda, terms, rows);
-      a = factors;
-      step = rows;
+  for (i64 t0 = 0; t0 < tiles; t0 += FACTOR_TILES) {
+    const i64 t1 = least(tiles, t0 + FACTOR_TILES);
+    const i64 first = i0 + tileStart(i1 - i0, tiles, t0), last = i0 + tileStart(i1 - i0, tiles, t1);
+    if (packA) packFactors(factors, q.a + p * q.lda + first, q.lda, terms, last - first, t1 - t0);
+    for (i64 t = 0; t < t1 - t0; ++t) {
+      const i64 at = tileStart(last - first, t1 - t0, t), rows = tileStart(last - first, t1 - t0, t + 1) - at;
+      const i64 i = first + at;
+      if (packA)
+        productRows(q, block, i, rows, factors + at * terms, rows);
+      else if (q.ta)
+        productRows(q, block, i, rows, q.a + p * q.lda + i, q.lda);
+      else
+        productRows(q, block, i, rows, q.a + i * q.lda + p, q.lda);
     }
-    const TileKernel wide = q.ta ? tileOf<ByTerm, TILE_VECTORS>(rows) : tileOf<ByRow, TILE_VECTORS>(rows);
-    const TileKernel narrow = q.ta ? tileOf<ByTerm, 1>(rows) : tileOf<ByRow, 1>(rows);
-    Target target{q.c + i * q.ldc + j, q.ldc, q.end.bias ? q.end.bias + j : nullptr, W, p == 0,
-                  p + terms == q.k,    &q.end};
-    const auto walk = [&](const float* from, i64 ldb, i64 panel, i64 count) {
-      for (; count > 0; count -= TILE_COLS, from += panel) {
-        const bool full = count > W;
-        target.lanes = static_cast<int>(least(W, full ? count - W : count));
-        (full ? wide : narrow)(terms, a, step, from, ldb, target);
-        target.c += TILE_COLS;
-        if (target.bias) target.bias += TILE_COLS;
-      }
-    };
-    if (direct > 0) walk(b, q.ldb, TILE_COLS, direct);
-    if (direct < cols) {
-      target.c = q.c + i * q.ldc + j + direct;
-      if (q.end.bias) target.bias = q.end.bias + j + direct;
-      walk(packed, TILE_COLS, terms * TILE_COLS, cols - direct);
-    }
-    i += rows;
   }
 }
 

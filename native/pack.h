@@ -80,15 +80,24 @@ static void packColumns(float* out, const float* b, i64 ldb, i64 terms, i64 cols
     }
 }
 
-/** `rows` ≤ TILE_ROWS rows of A stored [terms, rows] with row stride lda, side by side for each term. */
-static void packFactors(float* out, const float* a, i64 lda, i64 terms, i64 rows) {
+/** A stored [terms, rows] with row stride lda, as `tiles` tiles; in a tile the rows of each term lie side by
+ * side. */
+static void packFactors(float* out, const float* a, i64 lda, i64 terms, i64 rows, i64 tiles) {
+  for (i64 p = 0; p < terms; p += PACK_ROWS) {
+    const i64 end = least(terms, p + PACK_ROWS);
+    for (i64 t = 0; t < tiles; ++t) {
+      const i64 first = tileStart(rows, tiles, t), count = tileStart(rows, tiles, t + 1) - first;
+      const float* from = a + first;
+      float* to = out + first * terms;
 #if defined(__AVX512F__)
-  for (i64 p = 0; p < terms; ++p)
-    storePart(out + p * rows, loadPart(a + p * lda, static_cast<int>(rows)), static_cast<int>(rows));
+      for (i64 q = p; q < end; ++q)
+        storePart(to + q * count, loadPart(from + q * lda, static_cast<int>(count)), static_cast<int>(count));
 #else
-  for (i64 p = 0; p < terms; ++p)
-    for (i64 i = 0; i < rows; ++i) out[p * rows + i] = a[p * lda + i];
+      for (i64 q = p; q < end; ++q)
+        for (i64 i = 0; i < count; ++i) to[q * count + i] = from[q * lda + i];
 #endif
+    }
+  }
 }
 
 }  // namespace THALWEG_NAMESPACE

@@ -135,6 +135,9 @@ template <class A, int R, int V>
 static void tile(i64 terms, const float* a, i64 step, const float* b, i64 ldb, const Target& t) {
   vf acc[R][V] = {};
   A from(a, step);
+  // C is needed at the end only; by then it has come.
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) __builtin_prefetch(t.c + i * t.ldc, 1);
   for (i64 k = 0; k < terms; ++k) {
     vf row[V];
 #pragma GCC unroll 8
@@ -150,6 +153,9 @@ static void tile(i64 terms, const float* a, i64 step, const float* b, i64 ldb, c
   }
   finish(acc, t);
 }
+
+/** `n` rows or columns are cut evenly into `parts` tiles; where tile t starts. */
+INLINE i64 tileStart(i64 n, i64 parts, i64 t) { return n * t / parts; }
 
 using TileKernel = void (*)(i64 terms, const float* a, i64 step, const float* b, i64 ldb, const Target& t);
 

@@ -250,7 +250,22 @@ INLINE double total(vd v) {
   return across(v, [](double a, double b) { return a + b; });
 }
 INLINE float total(vf v) {
+#if defined(__AVX512F__)
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+#elif defined(__AVX2__)
+  const __m256 half = v;
+#endif
+#if defined(__AVX2__)
+  const __m128 q = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+#elif defined(__SSE2__)
+  const __m128 q = v;
+#endif
+#if defined(__SSE2__)
+  const __m128 two = _mm_add_ps(q, _mm_movehl_ps(q, q));
+  return two[0] + two[1];
+#else
   return across(v, [](float a, float b) { return a + b; });
+#endif
 }
 
 }  // namespace THALWEG_NAMESPACE
