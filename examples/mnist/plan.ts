@@ -1,7 +1,18 @@
 // What will be done: the options of the command line, checked, and how long it will take on this machine.
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { backend, crossEntropy, data, manualSeed, optim, trainStep, train, type BackendName } from 'thalweg';
+import {
+  backend,
+  crossEntropy,
+  data,
+  manualSeed,
+  noGrad,
+  optim,
+  scope,
+  train,
+  trainStep,
+  type BackendName,
+} from 'thalweg';
 import { knownName, parseOptions, type OptionValues } from '#thalweg/cli/options';
 import { MODELS, parameterCount, type ModelName } from './model.js';
 import { SETTINGS, type Setting } from './settings.js';
@@ -137,36 +148,53 @@ export function readPlan(args: readonly string[]): Plan | null {
   };
 }
 
-/** Seconds that a step and the test of one image take here, by doing a few. */
-export function calibrate(plan: Plan): { step: number; test: number } {
-  manualSeed(plan.seed);
-  const model = MODELS[plan.modelName].build();
-  const [x, y] = plan.train.batch(Int32Array.from({ length: plan.piece }, (_, k) => k));
-  const step = trainStep(() => crossEntropy(model(x), y), new optim.SGD(model.parameters(), { lr: 1e-3 }));
-  const seconds = (fn: () => unknown, least: number): number => {
-    fn();
-    fn();
+/** Images that a forward pass tests at once. */
+export const TEST_BATCH = 500;
+
+/** Updates between two measurements of the accuracy: before it reaches the target, and afterwards. */
+export const earlyProbe = ({ mode }: Plan): number => ({ 'mini-batch': 25, online: 500, offline: 1 })[mode];
+export const lateProbe = (plan: Plan): number =>
+  Math.max(1, Math.round(plan.updates / 6 / earlyProbe(plan))) * earlyProbe(plan);
+
+/** Measurements in a run: about eight before the target and one at each late point. */
+const probes = (plan: Plan): number =>
+  Math.min(8, plan.updates / earlyProbe(plan)) + plan.updates / lateProbe(plan);
+
+/** Seconds that `fn` takes once it is warm. */
+function secondsOf(fn: () => unknown): number {
+  const run = (milliseconds: number): number => {
     const began = performance.now();
     let times = 0;
     do {
       fn();
       times++;
-    } while (performance.now() - began < least);
+    } while (performance.now() - began < milliseconds);
     return (performance.now() - began) / 1000 / times;
   };
-  // A test is a forward pass, about a third of a step.
-  const perStep = seconds(step, 150);
-  return { step: perStep * plan.accumulate, test: perStep / plan.piece / 3 };
+  run(200);
+  return run(200);
 }
 
-/** Images, of those that are tested, on which the accuracy is measured while training: every fifth. */
-export const PROBE_EVERY = 5;
+/** Seconds that an update and a test of all test images take here, by doing a few. */
+function calibrate(plan: Plan): { update: number; test: number } {
+  manualSeed(plan.seed);
+  const model = MODELS[plan.modelName].build();
+  const first = (n: number): Int32Array => Int32Array.from({ length: n }, (_, k) => k);
+  const [x, y] = plan.train.batch(first(plan.piece));
+  const step = trainStep(() => crossEntropy(model(x), y), new optim.SGD(model.parameters(), { lr: 1e-3 }));
+  const update = secondsOf(step) * plan.accumulate;
+  const some = Math.min(TEST_BATCH, plan.test.length);
+  const [images] = plan.test.batch(first(some));
+  model.eval();
+  const test = secondsOf(() => scope(() => noGrad(() => void model(images))));
+  return { update, test: (test * plan.test.length) / some };
+}
 
 /** The plan in lines, with the time that it will take. */
 export function describePlan(plan: Plan): string {
-  const { step, test } = calibrate(plan);
+  const { update, test } = calibrate(plan);
   const info = backend.info();
-  const perRun = plan.updates * step + plan.test.length * test * (1 + 20 / PROBE_EVERY);
+  const perRun = plan.updates * update + (probes(plan) + 1) * test;
   const how = {
     'mini-batch': `batches of ${plan.batch}`,
     online: 'one image at a time',

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { backend, train } from 'thalweg';
 import { MODELS, parameterCount } from './model.js';
-import { PROBE_EVERY, type Plan } from './plan.js';
+import type { Plan } from './plan.js';
 import { TARGET, type Outcome } from './run.js';
 
 /** Mistakes that the report shows at most: those the model was surest of. */
@@ -91,7 +91,6 @@ function facts(plan: Plan, args: readonly string[]): [string, string][] {
       'Training',
       `${order[plan.mode]}, ${plan.epochs} ${plan.epochs === 1 ? 'epoch' : 'epochs'}; every run starts from the same weights and sees the same order (seed ${plan.seed})`,
     ],
-    ['Accuracy', `curves: every ${PROBE_EVERY}th test image; last point and table: all test images`],
     ['Engine', `${info.name}, ${info.isa}, ${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`],
     [
       'Machine',

@@ -1,15 +1,11 @@
 // One training of the job: a fresh model from the same seed, the same batches, and the accuracy measured on the way.
 import { data, manualSeed, optim, train, type Tensor } from 'thalweg';
 import { MODELS } from './model.js';
-import { PROBE_EVERY, type Plan } from './plan.js';
+import { earlyProbe, lateProbe, TEST_BATCH, type Plan } from './plan.js';
 import type { Setting } from './settings.js';
 
 /** The accuracy that the table counts steps to. */
 export const TARGET = 0.97;
-/** Images a forward pass tests at once. */
-const TEST_BATCH = 500;
-/** Updates between two looks at the accuracy before the target is reached; afterwards an eighth of the training. */
-const EARLY = 25;
 
 /** A test image that the model got wrong. */
 export interface Mistake {
@@ -25,12 +21,6 @@ export interface Outcome {
   /** Whether the signal ended it. */
   stopped: boolean;
 }
-
-/** Every n-th sample of a dataset: MNIST's second half is easier than its first, so a prefix would not do. */
-const everyNth = (set: data.MnistDataset, n: number): data.Dataset<[Tensor, Int32Array]> => ({
-  length: Math.floor(set.length / n) || set.length,
-  batch: (indices) => set.batch(set.length < n ? indices : indices.map((k) => k * n)),
-});
 
 /** Collects mistakes from outputs that come in the order of the images. */
 function collectMistakes(): { onBatch(output: Tensor, target: unknown): void; mistakes: Mistake[] } {
@@ -55,23 +45,23 @@ function collectMistakes(): { onBatch(output: Tensor, target: unknown): void; mi
   };
 }
 
-/** Measures the accuracy as the training goes on. */
-function probe(
-  plan: Plan,
-): train.Callback & { points: train.CurvePoint[]; reached: number | null; latest: () => string } {
-  const loader = new data.DataLoader(everyNth(plan.test, PROBE_EVERY), { batchSize: TEST_BATCH });
-  const late = Math.max(EARLY, Math.round(plan.updates / 8 / EARLY) * EARLY);
-  const early = plan.mode === 'offline' ? 1 : plan.mode === 'online' ? 20 * EARLY : EARLY;
+/** The test accuracy as the training goes on, and the first step at which it reached the target. */
+interface Probe extends train.Callback {
+  points: train.CurvePoint[];
+  reached: number | null;
+  latest(): string;
+}
+
+function probe(plan: Plan, test: data.DataLoader<[Tensor, Int32Array]>): Probe {
+  const [early, late] = [earlyProbe(plan), lateProbe(plan)];
   const points: train.CurvePoint[] = [];
-  const state = {
+  const state: Probe = {
     points,
-    reached: null as number | null,
-    latest: () =>
-      points.length > 0 ? `accuracy ${(points.at(-1)!.value * 100).toFixed(2)} %` : 'accuracy –',
-    async onStep({ step }: train.StepEvent, { model }: train.Run) {
-      if (step % (state.reached === null ? early : Math.max(early, late)) !== 0 || step === plan.updates)
-        return;
-      const { accuracy } = await train.evaluate(model, loader);
+    reached: null,
+    latest: () => `accuracy ${points.length > 0 ? `${(points.at(-1)!.value * 100).toFixed(2)} %` : '–'}`,
+    async onStep({ step }, { model }) {
+      if (step % (state.reached === null ? early : late) !== 0 || step === plan.updates) return;
+      const { accuracy } = await train.evaluate(model, test);
       points.push({ step, value: accuracy });
       if (accuracy >= TARGET) state.reached ??= step;
     },
@@ -111,7 +101,8 @@ export async function runSetting(
     seed: plan.seed,
     dropLast: true,
   });
-  const probing = probe(plan);
+  const test = new data.DataLoader(plan.test, { batchSize: TEST_BATCH });
+  const probing = probe(plan, test);
   const began = performance.now();
   const callbacks: train.Callback[] = [probing];
   if (progress)
@@ -119,7 +110,6 @@ export async function runSetting(
   const { epochs, accumulate } = plan;
   const history = await train.fit(model, loader, { optimizer, epochs, accumulate, callbacks, signal });
   const { mistakes, onBatch } = collectMistakes();
-  const test = new data.DataLoader(plan.test, { batchSize: TEST_BATCH });
   const final = await train.evaluate(model, test, { onBatch });
   if (history.steps > 0) probing.points.push({ step: history.steps, value: final.accuracy });
   if (final.accuracy >= TARGET) probing.reached ??= history.steps;

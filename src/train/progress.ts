@@ -49,7 +49,6 @@ export class Progress {
         ? Infinity
         : checkNumber('Progress', 'plainSeconds', plainSeconds, { min: 0 });
     this.interval = live ? REDRAW_MS : seconds * 1000;
-    if (!live) this.last = this.now();
   }
 
   /** Shows `text()` if the last one is old enough. */

@@ -82,16 +82,17 @@ function tiles(report: Report): string {
   const { runs } = report;
   const best = runs[bestRun(runs)];
   const reached = runs.filter((r) => r.result.stepsToTarget !== null);
-  const quickest = reached.sort((a, b) => a.result.stepsToTarget! - b.result.stepsToTarget!)[0];
+  const fewest = Math.min(...reached.map((r) => r.result.stepsToTarget!));
+  const quickest = reached.filter((r) => r.result.stepsToTarget === fewest);
   const steps = runs.reduce((sum, r) => sum + r.result.steps, 0);
   const fastest = Math.max(0, ...runs.map((r) => r.result.samplesPerSecond));
   return [
     best ? tile('Best test accuracy', percent(best.result.accuracy), best.name) : '',
-    quickest
+    quickest.length > 0
       ? tile(
           `First to ${+(report.target * 100).toFixed(2)} %`,
-          `${showCount(quickest.result.stepsToTarget!)} steps`,
-          quickest.name,
+          `${showCount(fewest)} steps`,
+          quickest.map((r) => r.name).join(', '),
         )
       : '',
     tile(
@@ -156,13 +157,17 @@ function charts(report: Report): string {
   ].join('');
 }
 
+/** Never 100 %: a model that is wrong was not that sure. */
+const sureness = (p: number): string =>
+  p >= 0.995 ? `${Math.min(99.9, p * 100).toFixed(1)} %` : `${(p * 100).toFixed(0)} %`;
+
 function gallery(mistakes: ReportMistakes): string {
   const { items, wrong, of, width, height } = mistakes;
   const shown = items.length < wrong ? `; the ${items.length} it was surest of are shown` : '';
   const cards = items.map(
     (m) =>
       `<div class="digit"><canvas width="${width}" height="${height}" data-pixels="${escapeText(m.pixels)}"></canvas>` +
-      `<b>${escapeText(m.truth)}</b> → <em>${escapeText(m.predicted)}</em><br>${(m.confidence * 100).toFixed(0)} % sure</div>`,
+      `<b>${escapeText(m.truth)}</b> → <em>${escapeText(m.predicted)}</em><br>${sureness(m.confidence)} sure</div>`,
   );
   return (
     `<h2>What the best run gets wrong</h2><p class="note">${escapeText(mistakes.run)} misreads ${showCount(wrong)} of ` +
