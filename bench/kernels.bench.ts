@@ -16,18 +16,16 @@ const LENGTHS = [1e3, 1e5, 1e6];
 const power = (n: number): string => n.toExponential().replace('+', '').replace(/^1e/, '1e');
 const product = (m: number, n: number, k: number): Pick<Size, 'flops'> => ({ flops: 2 * m * n * k });
 
-/** [m, n, k] of products; the last three are what layers of the training steps below need. */
-const PRODUCTS = [
-  [16, 16, 16],
-  [32, 32, 32],
-  [64, 64, 64],
-  [128, 128, 128],
-  [256, 256, 256],
-  [512, 512, 512],
-  [1024, 1024, 1024],
+type Triple = readonly [number, number, number];
+/** [m, n, k] of the products that a dense layer and an attention head need. */
+const LAYERS: readonly Triple[] = [
   [128, 512, 784],
   [2048, 64, 64],
-] as const;
+];
+const PRODUCTS: readonly Triple[] = [
+  ...[16, 32, 64, 128, 256, 512, 1024].map((n): Triple => [n, n, n]),
+  ...LAYERS,
+];
 const LAYOUTS = [
   ['NN', 0, 0],
   ['NT', 0, 1],
@@ -55,8 +53,11 @@ const picks: Size[] = [{ label: '4096 of 1000 rows of 128', args: [1, 1000, 128,
 const pools = (extra: readonly number[]): Size[] => [
   { label: '64×32×28×28, 2×2', args: [2048, 28, 28, 2, 2, 2, 2, 0, 0, ...extra] },
 ];
-const layouts = (args: (m: number, n: number, k: number, ta: number, tb: number) => number[]): Size[] =>
-  PRODUCTS.flatMap(([m, n, k]) =>
+const layouts = (
+  products: readonly Triple[],
+  args: (m: number, n: number, k: number, ta: number, tb: number) => number[],
+): Size[] =>
+  products.flatMap(([m, n, k]) =>
     LAYOUTS.filter(([name]) => name === 'NN' || m * n * k >= 512 ** 3 / 4).map(([name, ta, tb]) => ({
       label: `${m}×${n}×${k} ${name}`,
       args: args(m, n, k, ta, tb),
@@ -79,8 +80,8 @@ const SIZES: Readonly<Record<string, Size[]>> = {
   oijnnnn: picks,
   uijnnnn: picks,
   copy: [{ label: 'transpose 1024×1024', args: [1, 1, 1024, 1024, 0, 0, 1024, 1, 0, 0, 1, 1024] }],
-  matmul: layouts((m, n, k, ta, tb) => [1, m, n, k, ta, tb, ta ? m : k, tb ? k : n, n, 0, 0, 0, 0]),
-  sgemm: layouts((m, n, k, ta, tb) => [m, n, k, ta, tb, ta ? m : k, tb ? k : n, n, 1, 0]),
+  matmul: layouts(LAYERS, (m, n, k, ta, tb) => [1, m, n, k, ta, tb, ta ? m : k, tb ? k : n, n, 0, 0, 0, 0]),
+  sgemm: layouts(PRODUCTS, (m, n, k, ta, tb) => [m, n, k, ta, tb, ta ? m : k, tb ? k : n, n, 1, 0]),
   oiiinnnnnnnnnnnnnn: convolutions,
   oiinnnnnnnnnnnnnn: convolutions,
   maxPool2d: pools([]),

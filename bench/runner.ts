@@ -101,6 +101,12 @@ function foreign(peer: Peer, threads: number): Side {
   };
 }
 
+/** Whether the engine in use takes that many threads. */
+function canUse(threads: number): boolean {
+  backend.threads = threads;
+  return backend.threads === threads;
+}
+
 /** The sides that this machine has, and a line for each that it lacks. */
 export function sides(peers: readonly Peer[], plan: Plan): { found: Side[]; absent: string[] } {
   const found: Side[] = [];
@@ -108,8 +114,7 @@ export function sides(peers: readonly Peer[], plan: Plan): { found: Side[]; abse
   for (const name of ['native', 'wasm'] as const)
     try {
       backend.use(name);
-      const counts = name === 'native' ? plan.threads : [1];
-      found.push(...counts.map((threads) => own(name, threads, plan.seconds)));
+      found.push(...plan.threads.filter(canUse).map((threads) => own(name, threads, plan.seconds)));
     } catch (error) {
       absent.push((error as Error).message);
     }

@@ -225,6 +225,7 @@ KINDS = {
     "norm2": functional(torch.linalg.vector_norm),
     "dot": lambda n: (lambda a, b: lambda: torch.dot(a, b))(torch.randn(n), torch.randn(n)),
     "sgemm": sgemm,
+    "matmul": lambda _batch, *sizes: sgemm(*sizes),
     "conv2d": convolution("y"),
     "conv2dGradInput": convolution("x"),
     "conv2dGradWeight": convolution("w"),
