@@ -15,6 +15,11 @@ const OFFSETS: usize = memory.data(64, 16);
 /** Weight gradients pack little of A, and g' behind it: the tables lie where B usually is. */
 const PACKED_G: usize = PACKED_A + (1 << 20);
 
+/** Depthwise, or nearly: a packed row would serve too few outputs. */
+function thin(cg: i32, kg: i32): bool {
+  return cg == 1 && kg < 4;
+}
+
 function output(size: i32, kernel: i32, stride: i32, pad: i32, dilation: i32): i32 {
   return (size + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
 }
@@ -46,7 +51,7 @@ export function conv2d(
   const cg = c / groups;
   const kg = k / groups;
   const taps = r * s;
-  if (taps > MOST_TAPS || (bias && k > MOST_BIASES)) {
+  if (thin(cg, kg) || taps > MOST_TAPS || (bias && k > MOST_BIASES)) {
     for (let q = 0; q < n * k; q++)
       for (let i = 0; i < size; i++)
         f32.store(y + (usize(q * size + i) << 2), bias ? f32.load(bias + (usize(q % k) << 2)) : 0);
@@ -119,10 +124,10 @@ export function conv2dGradInput(
   groups: i32,
 ): void {
   const cg = c / groups;
-  const tooLarge = r * s > MOST_TAPS || usize(cg * r * s) << 2 > CAPACITY;
+  const unpacked = thin(cg, k / groups) || r * s > MOST_TAPS || usize(cg * r * s) << 2 > CAPACITY;
   // A phase without taps gets nothing, so strided outputs start from zero.
-  if (tooLarge || sh > 1 || sw > 1 || k == 0) memory.fill(gx, 0, usize(n * c * h * w) << 2);
-  if (tooLarge) plain(INPUT, gx, wt, g, n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups);
+  if (unpacked || sh > 1 || sw > 1 || k == 0) memory.fill(gx, 0, usize(n * c * h * w) << 2);
+  if (unpacked) plain(INPUT, gx, wt, g, n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups);
   else
     for (let a = 0; a < sh; a++)
       for (let b = 0; b < sw; b++)
@@ -299,7 +304,7 @@ export function conv2dGradWeight(
   const cg = c / groups;
   const kg = k / groups;
   const line = cg * r * s;
-  if (n * size <= 0 || r * s > MOST_TAPS) {
+  if (n * size <= 0 || thin(cg, kg) || r * s > MOST_TAPS) {
     memory.fill(gw, 0, usize(k * line) << 2);
     if (n * size > 0) plain(WEIGHT, x, gw, g, n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups);
     return;

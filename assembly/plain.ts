@@ -1,5 +1,6 @@
-// The three convolutions as loops over every product: for windows with so many taps or channels that the tables and
-// buffers of the fast path would not hold them. Results are the same but for the order of sums.
+// The three convolutions without packing, one weight after the other over whole rows of pixels: for depthwise ones, where a
+// packed number would be used once, and for windows that the tables of the fast path would not hold.
+import { Lanes } from './simd';
 
 export const FORWARD = 0;
 export const INPUT = 1;
@@ -69,20 +70,42 @@ function tap(
   dy: i32,
   dx: i32,
 ): void {
-  let total = kind == WEIGHT ? f32.load(wt) : 0;
+  // The outputs j whose pixel j sw + dx lies in the image's width.
+  const first = dx < 0 ? (sw - 1 - dx) / sw : 0;
+  const count = w > dx ? min(ow, (w - 1 - dx) / sw + 1) - first : 0;
+  if (count <= 0) return;
   const weight = f32.load(wt);
+  let total: f64 = 0;
   for (let i = 0; i < oh; i++) {
     const row = i * sh + dy;
     if (u32(row) >= u32(h)) continue;
-    for (let j = 0; j < ow; j++) {
-      const col = j * sw + dx;
-      if (u32(col) >= u32(w)) continue;
-      const px = x + (usize(row * w + col) << 2);
-      const py = y + (usize(i * ow + j) << 2);
-      if (kind == FORWARD) f32.store(py, f32.load(py) + weight * f32.load(px));
-      else if (kind == INPUT) f32.store(px, f32.load(px) + weight * f32.load(py));
-      else total += f32.load(px) * f32.load(py);
-    }
+    const px = x + (usize(row * w + first * sw + dx) << 2);
+    const py = y + (usize(i * ow + first) << 2);
+    if (kind == WEIGHT) total += Line.dot(px, py, sw, count);
+    else if (kind == FORWARD) Line.add(py, px, 1, sw, count, weight);
+    else Line.add(px, py, sw, 1, count, weight);
   }
-  if (kind == WEIGHT) f32.store(wt, total);
+  if (kind == WEIGHT) f32.store(wt, f32(f64(weight) + total));
+}
+
+/** Rows of pixels, those of the image `step` elements apart. */
+class Line {
+  static dot(x: usize, y: usize, step: i32, count: i32): f64 {
+    let sum = f32x4.splat(0);
+    if (step == 1)
+      for (; count >= 4; count -= 4, x += 16, y += 16)
+        sum = f32x4.add(sum, f32x4.mul(v128.load(x), v128.load(y)));
+    let rest: f32 = 0;
+    for (; count > 0; count--, x += usize(step) << 2, y += 4) rest += f32.load(x) * f32.load(y);
+    return Lanes.sum64(sum) + f64(rest);
+  }
+  /** to += weight from. */
+  static add(to: usize, from: usize, toStep: i32, fromStep: i32, count: i32, weight: f32): void {
+    const by = f32x4.splat(weight);
+    if (toStep == 1 && fromStep == 1)
+      for (; count >= 4; count -= 4, to += 16, from += 16)
+        v128.store(to, f32x4.add(v128.load(to), f32x4.mul(by, v128.load(from))));
+    for (; count > 0; count--, to += usize(toStep) << 2, from += usize(fromStep) << 2)
+      f32.store(to, f32.load(to) + weight * f32.load(from));
+  }
 }

@@ -24,6 +24,14 @@ class Pool {
     Pool.first = (pw + sw - 1) / sw;
     Pool.last = w + pw < kw ? 0 : min(Pool.ow, (w + pw - kw) / sw + 1);
   }
+  /**
+   * How far to step back from output j so that four windows inside the width follow; -1 where there are no four. What is
+   * written twice that way is the same twice.
+   */
+  @inline static back(j: i32): i32 {
+    if (j < Pool.first || j >= Pool.last || Pool.last - Pool.first < 4) return -1;
+    return max(0, j + 4 - Pool.last);
+  }
   /** Elements sw apart; none beyond the fourth is read. */
   @inline static four(p: usize): v128 {
     if (Pool.sw == 1) return v128.load(p);
@@ -49,13 +57,19 @@ export function maxPool2d(
   pw: i32,
 ): void {
   Pool.over(h, w, kh, kw, sh, sw, ph, pw);
+  const squares = kh == 2 && kw == 2 && sh == 2 && sw == 2 && ph == 0 && pw == 0;
   for (let p = 0; p < planes; p++, x += usize(h * w) << 2)
     for (let i = 0; i < Pool.oh; i++) {
       const top = max(0, i * sh - ph);
       const bottom = min(h, i * sh - ph + kh);
       for (let j = 0; j < Pool.ow;) {
-        if (j >= Pool.first && j + 4 <= Pool.last) {
-          maxFour(y, index, x, top, bottom, j * sw - pw);
+        const back = Pool.back(j);
+        if (back >= 0) {
+          j -= back;
+          y -= usize(back) << 2;
+          index -= usize(back) << 2;
+          if (squares) maxSquares(y, index, x, 2 * i * w + 2 * j);
+          else maxFour(y, index, x, top, bottom, j * sw - pw);
           j += 4;
           y += 16;
           index += 16;
@@ -69,6 +83,39 @@ export function maxPool2d(
     }
 }
 
+class Best {
+  /** Whether `now` takes the place of `best`: it is greater or NaN, unless that is NaN. */
+  @inline static wins(now: v128, best: v128): v128 {
+    return v128.andnot(v128.or(f32x4.gt(now, best), f32x4.ne(now, now)), f32x4.ne(best, best));
+  }
+}
+
+/** maxFour for the commonest windows, 2 × 2 with step 2; `place` is the first window's upper left pixel. */
+function maxSquares(y: usize, index: usize, x: usize, place: i32): void {
+  const row = x + (usize(place) << 2);
+  const below = row + (usize(Pool.w) << 2);
+  const t0 = v128.load(row);
+  const t1 = v128.load(row, 16);
+  const b0 = v128.load(below);
+  const b1 = v128.load(below, 16);
+  let best = i32x4.shuffle(t0, t1, 0, 2, 4, 6);
+  let at = i32x4.splat(0);
+  const second = i32x4.shuffle(t0, t1, 1, 3, 5, 7);
+  let wins = Best.wins(second, best);
+  best = v128.bitselect(second, best, wins);
+  // A mask is -1, so it counts steps to the right by itself.
+  at = i32x4.sub(at, wins);
+  const third = i32x4.shuffle(b0, b1, 0, 2, 4, 6);
+  wins = Best.wins(third, best);
+  best = v128.bitselect(third, best, wins);
+  at = v128.bitselect(i32x4.splat(Pool.w), at, wins);
+  const fourth = i32x4.shuffle(b0, b1, 1, 3, 5, 7);
+  wins = Best.wins(fourth, best);
+  v128.store(y, v128.bitselect(fourth, best, wins));
+  at = v128.bitselect(i32x4.splat(Pool.w + 1), at, wins);
+  v128.store(index, i32x4.add(at, i32x4.add(i32x4.splat(place), i32x4(0, 2, 4, 6))));
+}
+
 /** The first largest in each of four windows, rows top to bottom; NaN counts as largest. */
 function maxFour(y: usize, index: usize, x: usize, top: i32, bottom: i32, left: i32): void {
   const steps = i32x4.mul(i32x4.splat(Pool.sw), i32x4(0, 1, 2, 3));
@@ -78,7 +125,7 @@ function maxFour(y: usize, index: usize, x: usize, top: i32, bottom: i32, left: 
     for (let v = 0; v < Pool.kw; v++) {
       const place = u * Pool.w + left + v;
       const now = Pool.four(x + (usize(place) << 2));
-      const wins = v128.andnot(v128.or(f32x4.gt(now, best), f32x4.ne(now, now)), f32x4.ne(best, best));
+      const wins = Best.wins(now, best);
       best = v128.bitselect(now, best, wins);
       at = v128.bitselect(i32x4.add(i32x4.splat(place), steps), at, wins);
     }
@@ -120,13 +167,16 @@ export function avgPool2d(
       const top = max(0, i * sh - ph);
       const bottom = min(h, i * sh - ph + kh);
       for (let j = 0; j < Pool.ow;) {
-        const left = j * sw - pw;
-        if (j >= Pool.first && j + 4 <= Pool.last) {
+        const back = Pool.back(j);
+        if (back >= 0) {
+          j -= back;
+          y -= usize(back) << 2;
           const share = f32x4.splat(f32(countPad ? kh * kw : (bottom - top) * kw));
-          v128.store(y, f32x4.div(sumFour(x, top, bottom, left), share));
+          v128.store(y, f32x4.div(sumFour(x, top, bottom, j * sw - pw), share));
           j += 4;
           y += 16;
         } else {
+          const left = j * sw - pw;
           const from = max(0, left);
           const to = min(w, left + kw);
           const share = f32(countPad ? kh * kw : (bottom - top) * (to - from));
