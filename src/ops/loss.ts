@@ -1,5 +1,13 @@
 // Losses. Each returns a scalar by default; `reduction` 'sum' or 'none' as in torch.
-import { checkChoice, checkNumber, checkOptions, shapeError, showShape } from '../tensor/errors.js';
+import {
+  checkChoice,
+  checkNumber,
+  checkOptions,
+  describe,
+  shapeError,
+  showShape,
+  typeError,
+} from '../tensor/errors.js';
 import { define, type Op } from '../tensor/op.js';
 import { sameShape } from '../tensor/shape.js';
 import { asTensor, realArray, Tensor, wrap, type TensorLike } from '../tensor/tensor.js';
@@ -169,6 +177,11 @@ function classTargets(
   ignore: number | undefined,
 ): { index: IndexLike; counts: Tensor | null } {
   if (target instanceof Tensor) return { index: reshape(target, [rows, 1]), counts: null };
+  if (!(target instanceof Int32Array) && !Array.isArray(target))
+    throw typeError(
+      name,
+      `targets must be an Int32Array, an array of integers or a Tensor, got ${describe(target)}`,
+    );
   const flat: number[] | Int32Array =
     target instanceof Int32Array ? target : ((target as number[]).flat(Infinity) as number[]);
   if (flat.length !== rows)
@@ -207,6 +220,7 @@ export const nllLoss: ClassLoss<ClassOptions> = define(
     ],
     errors: () => [
       [() => nllLoss([[1, 2]], [2]), /nllLoss: target 2 at position 0 is not a whole number in \[0, 2\)/],
+      [() => nllLoss([[1, 2]], 'a' as never), /nllLoss: targets must be an Int32Array.*got "a"/],
       [() => nllLoss([[1, 2]], [0, 1]), /nllLoss: 2 targets for 1 rows of 2 classes/],
     ],
   },

@@ -93,6 +93,10 @@ function reduction(
       errors: () => [
         [() => op([1, 2], 1), new RegExp(`${name}: dim 1 is outside \\[-1, 0\\]`)],
         [
+          () => op([1, 2], { keepdim: true } as never),
+          new RegExp(`${name}: dim must be a number.*options come after it`),
+        ],
+        [
           () => op([1, 2], 0, { keepDim: true } as never),
           new RegExp(`${name}: unknown option "keepDim"; did you mean "keepdim"`),
         ],

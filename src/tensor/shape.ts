@@ -1,5 +1,5 @@
 // Shapes: sizes, strides, dimensions and broadcasting. Pure functions; every error names the op and the shapes.
-import { describe, rangeError, shapeError, showShape } from './errors.js';
+import { describe, rangeError, shapeError, showShape, typeError } from './errors.js';
 
 export type Shape = readonly number[];
 
@@ -50,7 +50,15 @@ export type Dims = number | readonly number[] | null | undefined;
 /** Dimensions sorted from the front; null or undefined means all. */
 export function checkDims(where: string, dims: Dims, ndim: number): number[] {
   if (dims === null || dims === undefined) return Array.from({ length: ndim }, (_, k) => k);
-  const list = (typeof dims === 'number' ? [dims] : [...dims]).map((d) => checkDim(where, d, ndim));
+  if (typeof dims !== 'number' && !Array.isArray(dims))
+    throw typeError(
+      where,
+      `dim must be a number, an array of numbers or null, got ${describe(dims)}`,
+      'options come after it',
+    );
+  const list = (typeof dims === 'number' ? [dims] : [...(dims as readonly number[])]).map((d) =>
+    checkDim(where, d, ndim),
+  );
   if (new Set(list).size !== list.length)
     throw rangeError(where, `dims ${showShape(list)} name a dimension twice`);
   return list.filter((d) => d < ndim).sort((a, b) => a - b);
