@@ -3,17 +3,17 @@
 // columns(x) · g', with the columns made where they are used.
 import { Pack } from './pack';
 import { FORWARD, INPUT, plain, WEIGHT } from './plain';
-import { CAPACITY, DEPTH, HEIGHT, PACKED_A, PACKED_B, PANEL, TABLES, Tile, WIDTH } from './tile';
+import { CAPACITY, Scratch } from './scratch';
+import { DEPTH, HEIGHT, PANEL, Tile, WIDTH } from './tile';
 import { MOST_TAPS, Window } from './window';
 
 /** Sixteen copies of each bias, a row for the tile to start from. */
-const BIAS: usize = TABLES + (1 << 18);
+class Bias {
+  @inline static rows(): usize {
+    return Scratch.tables() + (1 << 18);
+  }
+}
 const MOST_BIASES: i32 = 8192;
-/** Byte offsets of the sixteen outputs of a panel that do not lie side by side. */
-const OFFSETS: usize = memory.data(64, 16);
-
-/** Weight gradients pack little of A, and g' behind it: the tables lie where B usually is. */
-const PACKED_G: usize = PACKED_A + (1 << 20);
 
 /** Depthwise, or nearly: a packed row would serve too few outputs. */
 function thin(cg: i32, kg: i32): bool {
@@ -70,10 +70,10 @@ export function conv2d(
       Window.aim(p, cols);
       for (let g = 0; g < groups; g++) {
         const to = y + (usize((q * k + g * kg) * size + p) << 2);
-        const from = bias ? BIAS + (usize(g * kg) << 6) : 0;
+        const from = bias ? Bias.rows() + (usize(g * kg) << 6) : 0;
         for (let e = 0; e < cg; e += planes) {
           const some = min(planes, cg - e);
-          Window.pack(PACKED_B, x + usize(q * c + g * cg + e) * plane, plane, some);
+          Window.pack(Scratch.b(), x + usize(q * c + g * cg + e) * plane, plane, some);
           const a = wt + usize(g * kg) * row + (usize(e * taps) << 2);
           Tile.column(
             to,
@@ -83,7 +83,7 @@ export function conv2d(
             row,
             2 * row,
             4,
-            PACKED_B,
+            Scratch.b(),
             64,
             kg,
             some * taps,
@@ -100,7 +100,7 @@ export function conv2d(
 function spreadBias(bias: usize, k: i32): void {
   for (let f: usize = 0; f < usize(k); f++) {
     const b = v128.load32_splat(bias + (f << 2));
-    for (let j: usize = 0; j < 64; j += 16) v128.store(BIAS + (f << 6) + j, b);
+    for (let j: usize = 0; j < 64; j += 16) v128.store(Bias.rows() + (f << 6) + j, b);
   }
 }
 
@@ -184,7 +184,7 @@ function gradPhase(
     const last = min(groups * blocks, first + most);
     for (let z = first; z < last; z++)
       packWeights(
-        PACKED_A + usize(z - first) * unit,
+        Scratch.a() + usize(z - first) * unit,
         wt,
         z / blocks,
         (z % blocks) * planes,
@@ -210,14 +210,27 @@ function gradPhase(
           const f = (z / blocks) * kg + (z % blocks) * planes;
           const some = min(planes, kg - (z % blocks) * planes);
           const size = usize(oh * ow) << 2;
-          Window.pack(PACKED_B, g + usize(q * k + f) * size, size, some);
+          Window.pack(Scratch.b(), g + usize(q * k + f) * size, size, some);
           const depth = some * taps;
-          const left = PACKED_A + usize(z - first) * unit;
+          const left = Scratch.a() + usize(z - first) * unit;
           const line = usize(depth) << 2;
           const group = to + (usize((z / blocks) * cg * h * w) << 2);
           const ldc = usize(h * w) << 2;
           if (sh > 1 || sw > 1)
-            Tile.scatter(group, ldc, cols, OFFSETS, left, line, 2 * line, 4, PACKED_B, cg, depth, true);
+            Tile.scatter(
+              group,
+              ldc,
+              cols,
+              Scratch.offsets(),
+              left,
+              line,
+              2 * line,
+              4,
+              Scratch.b(),
+              cg,
+              depth,
+              true,
+            );
           else
             Tile.column(
               group + (usize(p) << 2),
@@ -227,7 +240,7 @@ function gradPhase(
               line,
               2 * line,
               4,
-              PACKED_B,
+              Scratch.b(),
               64,
               cg,
               depth,
@@ -277,7 +290,7 @@ function packWeights(
 function spreadOutputs(p: i32, cols: i32, row: i32, y0: i32, x0: i32, sh: i32, sw: i32, w: i32): void {
   for (let j = 0; j < cols; j++) {
     const at = (y0 + ((p + j) / row) * sh) * w + x0 + ((p + j) % row) * sw;
-    store<i32>(OFFSETS + (usize(j) << 2), at << 2);
+    store<i32>(Scratch.offsets() + (usize(j) << 2), at << 2);
   }
 }
 
@@ -311,7 +324,7 @@ export function conv2dGradWeight(
   }
   Window.over(h, w, sh, sw, output(w, s, sw, pw, dw));
   for (let u = 0; u < r; u++) for (let v = 0; v < s; v++) Window.tap(u * dh - ph, v * dw - pw);
-  for (let j = 0; j < PANEL; j++) store<i32>(OFFSETS + (usize(j) << 2), (j * line) << 2);
+  for (let j = 0; j < PANEL; j++) store<i32>(Scratch.offsets() + (usize(j) << 2), (j * line) << 2);
   const end = x + (usize(n * c * h * w) << 2);
   // Positions are counted through all images, so that blocks stay deep when images are small.
   for (let group = 0; group < groups; group++)
@@ -325,14 +338,14 @@ export function conv2dGradWeight(
           packColumns(x, end, group * cg, i, height, p, depth, size, c);
           for (let j = 0; j < width; j += PANEL) {
             const to = gw + (usize((group * kg + f + j) * line + i) << 2);
-            const b = PACKED_G + ((usize(j) * usize(depth)) << 2);
+            const b = Scratch.gradients() + ((usize(j) * usize(depth)) << 2);
             const row = usize(depth) << 2;
             Tile.scatter(
               to,
               4,
               min(PANEL, width - j),
-              OFFSETS,
-              PACKED_A,
+              Scratch.offsets(),
+              Scratch.a(),
               row,
               2 * row,
               4,
@@ -349,7 +362,7 @@ export function conv2dGradWeight(
 
 /** Panels of g': positions by 16 outputs. */
 function packOutputs(g: usize, f: i32, width: i32, p: i32, depth: i32, size: i32, k: i32): void {
-  let to = PACKED_G;
+  let to = Scratch.gradients();
   for (let j = 0; j < width; j += PANEL)
     for (let at = p; at < p + depth;) {
       const count = min(p + depth - at, size - (at % size));
@@ -373,7 +386,7 @@ function packColumns(
   c: i32,
 ): void {
   const plane = usize(Window.h * Window.w) << 2;
-  let to = PACKED_A;
+  let to = Scratch.a();
   for (const last = i + height; i < last; i++) {
     const t = i % Window.taps;
     const e = channel + i / Window.taps;

@@ -20,3 +20,4 @@ export {
   sgdStep,
   swatsStep,
 } from './update';
+export { useScratch } from './scratch';

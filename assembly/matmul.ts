@@ -3,7 +3,8 @@
 import { Pack } from './pack';
 import { gelu, relu, sigmoid, tanh } from './pointwise';
 import { Vector } from './vector';
-import { DEPTH, HEIGHT, PACKED_A, PACKED_B, PANEL, Tile, WIDTH } from './tile';
+import { Scratch } from './scratch';
+import { DEPTH, HEIGHT, PANEL, Tile, WIDTH } from './tile';
 
 const RELU = 1;
 const GELU = 2;
@@ -76,16 +77,13 @@ export function product(
 
 function packB(b: usize, tb: i32, ldb: usize, depth: i32, width: i32, alpha: f32): void {
   const panel = usize(depth) << 6;
-  let to = PACKED_B;
+  let to = Scratch.b();
   for (let j = 0; j < width; j += PANEL, to += panel) {
     const cols = min(PANEL, width - j);
     if (tb) Pack.columns(to, b + usize(j) * ldb, ldb, depth, cols, alpha);
     else Pack.rows(to, b + (usize(j) << 2), ldb, depth, cols, alpha);
   }
 }
-
-/** The last, narrower panel of a B that is otherwise read in place, and its bias, both filled up with zeros. */
-const EDGE_BIAS: usize = memory.data(64, 16);
 
 function block(
   c: usize,
@@ -107,8 +105,8 @@ function block(
   let ak: usize = ta ? lda : 4;
   let pair: usize = ai << 1;
   if (Left.packs(ta, m, k, lda)) {
-    Pack.pairs(PACKED_A, a, lda, m, k);
-    a = PACKED_A;
+    Pack.pairs(Scratch.a(), a, lda, m, k);
+    a = Scratch.a();
     ai = 4;
     ak = 8;
     pair = usize(k) << 3;
@@ -118,18 +116,18 @@ function block(
     const cols = min(PANEL, n - j);
     const at = usize(j) << 2;
     let from = bias ? bias + at : 0;
-    let right = PACKED_B + usize(j >> 4) * panel;
+    let right = Scratch.b() + usize(j >> 4) * panel;
     let bk: usize = 64;
     if (direct && cols == PANEL) {
       right = b + at;
       bk = ldb;
     } else if (direct) {
-      right = PACKED_B;
+      right = Scratch.b();
       Pack.rows(right, b + at, ldb, k, cols, 1);
     }
     if (from && cols < PANEL) {
-      memory.copy(EDGE_BIAS, from, usize(cols) << 2);
-      from = EDGE_BIAS;
+      memory.copy(Scratch.bias(), from, usize(cols) << 2);
+      from = Scratch.bias();
     }
     Tile.column(c + at, ldc, cols, a, ai, pair, ak, right, bk, m, k, from, 0, adds, lowest);
   }

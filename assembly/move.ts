@@ -1,16 +1,14 @@
 // Kernels that move numbers and compute nothing: strided copies in vectors or 4 × 4 transposes, gathers and scatters.
 // Indices out of range never touch other memory.
+import { Scratch } from './scratch';
 import { Square } from './simd';
-
-/** Sizes, output strides and input strides of the box at hand, four each. */
-const BOX: usize = memory.data(48, 16);
 
 class Box {
   @inline static get(kind: usize, k: usize): usize {
-    return load<u32>(BOX + (kind << 4) + (k << 2));
+    return load<u32>(Scratch.box() + (kind << 4) + (k << 2));
   }
   @inline static set(kind: usize, k: usize, value: usize): void {
-    store<u32>(BOX + (kind << 4) + (k << 2), u32(value));
+    store<u32>(Scratch.box() + (kind << 4) + (k << 2), u32(value));
   }
   static swap(k: usize, l: usize): void {
     for (let kind: usize = 0; kind < 3; kind++) {
@@ -104,7 +102,7 @@ export function copy(
 ): void {
   if (d0 <= 0 || d1 <= 0 || d2 <= 0 || d3 <= 0) return;
   v128.store(
-    BOX,
+    Scratch.box(),
     i32x4.replace_lane(i32x4.replace_lane(i32x4.replace_lane(i32x4.splat(d0), 1, d1), 2, d2), 3, d3),
   );
   const outs = i32x4.replace_lane(
@@ -117,8 +115,8 @@ export function copy(
     3,
     i3,
   );
-  v128.store(BOX, i32x4.shl(outs, 2), 16);
-  v128.store(BOX, i32x4.shl(ins, 2), 32);
+  v128.store(Scratch.box(), i32x4.shl(outs, 2), 16);
+  v128.store(Scratch.box(), i32x4.shl(ins, 2), 32);
   Box.join();
   const out = Box.unit(1);
   if (out < 4) Box.swap(out, 3);

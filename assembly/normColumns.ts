@@ -1,5 +1,5 @@
 // Batch normalisation over [n, c], without positions: rows are read in order and every channel's numbers wait in double.
-import { PACKED_A } from './tile';
+import { Scratch } from './scratch';
 
 /** Two channels in double at a time, an odd last one twice in the same lanes. */
 class Pair {
@@ -18,10 +18,20 @@ class Pair {
 
 /** Channels worked on together; rows are read in order, so each channel's numbers wait in double: 256 KiB an array. */
 const CHUNK: i32 = 1 << 15;
-const SUM: usize = PACKED_A;
-const DOT: usize = PACKED_A + (1 << 18);
-const MEAN: usize = PACKED_A + (2 << 18);
-const SCALE: usize = PACKED_A + (3 << 18);
+class Totals {
+  @inline static sum(): usize {
+    return Scratch.a();
+  }
+  @inline static dot(): usize {
+    return Scratch.a() + (1 << 18);
+  }
+  @inline static mean(): usize {
+    return Scratch.a() + (2 << 18);
+  }
+  @inline static scale(): usize {
+    return Scratch.a() + (3 << 18);
+  }
+}
 
 export function batchNormColumns(
   y: usize,
@@ -55,28 +65,30 @@ function someColumns(
 ): void {
   const size = usize(c) << 2;
   const count = f64x2.splat(n);
-  memory.fill(SUM, 0, 2 << 18);
+  memory.fill(Totals.sum(), 0, 2 << 18);
   for (let i: usize = 0; i < usize(n); i++)
-    for (let j: usize = 0; j < size; j += 8) Pair.add(SUM + 2 * j, Pair.load(x + i * row + j, j + 8 <= size));
-  for (let j: usize = 0; j < size; j += 8) v128.store(MEAN + 2 * j, f64x2.div(v128.load(SUM + 2 * j), count));
+    for (let j: usize = 0; j < size; j += 8)
+      Pair.add(Totals.sum() + 2 * j, Pair.load(x + i * row + j, j + 8 <= size));
+  for (let j: usize = 0; j < size; j += 8)
+    v128.store(Totals.mean() + 2 * j, f64x2.div(v128.load(Totals.sum() + 2 * j), count));
   for (let i: usize = 0; i < usize(n); i++)
     for (let j: usize = 0; j < size; j += 8) {
-      const d = f64x2.sub(Pair.load(x + i * row + j, j + 8 <= size), v128.load(MEAN + 2 * j));
-      Pair.add(DOT + 2 * j, f64x2.mul(d, d));
+      const d = f64x2.sub(Pair.load(x + i * row + j, j + 8 <= size), v128.load(Totals.mean() + 2 * j));
+      Pair.add(Totals.dot() + 2 * j, f64x2.mul(d, d));
     }
   for (let j: usize = 0; j < size; j += 8) {
     const both = j + 8 <= size;
-    const v = f64x2.div(v128.load(DOT + 2 * j), count);
+    const v = f64x2.div(v128.load(Totals.dot() + 2 * j), count);
     const deviation = f64x2.sqrt(f64x2.add(v, f64x2.splat(eps)));
-    Pair.store(mean + j, v128.load(MEAN + 2 * j), both);
+    Pair.store(mean + j, v128.load(Totals.mean() + 2 * j), both);
     Pair.store(variance + j, v, both);
-    v128.store(SCALE + 2 * j, f64x2.div(Pair.load(w + j, both), deviation));
+    v128.store(Totals.scale() + 2 * j, f64x2.div(Pair.load(w + j, both), deviation));
   }
   for (let i: usize = 0; i < usize(n); i++)
     for (let j: usize = 0; j < size; j += 8) {
       const both = j + 8 <= size;
-      const d = f64x2.sub(Pair.load(x + i * row + j, both), v128.load(MEAN + 2 * j));
-      const h = f64x2.mul(d, v128.load(SCALE + 2 * j));
+      const d = f64x2.sub(Pair.load(x + i * row + j, both), v128.load(Totals.mean() + 2 * j));
+      const h = f64x2.mul(d, v128.load(Totals.scale() + 2 * j));
       Pair.store(y + i * row + j, f64x2.add(h, Pair.load(b + j, both)), both);
     }
 }
@@ -131,32 +143,32 @@ function someGradColumns(
 ): void {
   const size = usize(c) << 2;
   const count = f64x2.splat(n);
-  memory.fill(SUM, 0, 2 << 18);
+  memory.fill(Totals.sum(), 0, 2 << 18);
   for (let i: usize = 0; i < usize(n); i++)
     for (let j: usize = 0; j < size; j += 8) {
       const both = j + 8 <= size;
       const v = Pair.load(g + i * row + j, both);
-      Pair.add(SUM + 2 * j, v);
+      Pair.add(Totals.sum() + 2 * j, v);
       const d = f64x2.sub(Pair.load(x + i * row + j, both), Pair.load(mean + j, both));
-      Pair.add(DOT + 2 * j, f64x2.mul(v, d));
+      Pair.add(Totals.dot() + 2 * j, f64x2.mul(v, d));
     }
   for (let j: usize = 0; j < size; j += 8) {
     const both = j + 8 <= size;
     const deviation = f64x2.sqrt(f64x2.add(Pair.load(variance + j, both), f64x2.splat(eps)));
-    const sum = v128.load(SUM + 2 * j);
-    const dot = f64x2.div(v128.load(DOT + 2 * j), deviation);
+    const sum = v128.load(Totals.sum() + 2 * j);
+    const dot = f64x2.div(v128.load(Totals.dot() + 2 * j), deviation);
     Pair.store(gb + j, sum, both);
     Pair.store(gw + j, dot, both);
-    v128.store(SCALE + 2 * j, f64x2.div(Pair.load(w + j, both), deviation));
-    v128.store(SUM + 2 * j, f64x2.div(sum, count));
-    v128.store(DOT + 2 * j, f64x2.div(f64x2.div(dot, count), deviation));
+    v128.store(Totals.scale() + 2 * j, f64x2.div(Pair.load(w + j, both), deviation));
+    v128.store(Totals.sum() + 2 * j, f64x2.div(sum, count));
+    v128.store(Totals.dot() + 2 * j, f64x2.div(f64x2.div(dot, count), deviation));
   }
   for (let i: usize = 0; i < usize(n); i++)
     for (let j: usize = 0; j < size; j += 8) {
       const both = j + 8 <= size;
       const d = f64x2.sub(Pair.load(x + i * row + j, both), Pair.load(mean + j, both));
-      const h = f64x2.mul(d, v128.load(DOT + 2 * j));
-      const v = f64x2.sub(f64x2.sub(Pair.load(g + i * row + j, both), v128.load(SUM + 2 * j)), h);
-      Pair.store(gx + i * row + j, f64x2.mul(v, v128.load(SCALE + 2 * j)), both);
+      const h = f64x2.mul(d, v128.load(Totals.dot() + 2 * j));
+      const v = f64x2.sub(f64x2.sub(Pair.load(g + i * row + j, both), v128.load(Totals.sum() + 2 * j)), h);
+      Pair.store(gx + i * row + j, f64x2.mul(v, v128.load(Totals.scale() + 2 * j)), both);
     }
 }

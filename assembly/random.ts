@@ -1,17 +1,12 @@
 // Counter-based random numbers: Philox4x32-10 on four blocks at once. Element k depends on the words, the draw and k only.
 import { Curve } from './curves';
+import { Scratch } from './scratch';
 import { Square } from './simd';
 
 const CONSTANTS: usize = memory.data<f32>([5.9604644775390625e-8, 1, -2, 1.57079633]);
 
 /** The multipliers of the paper. */
 const MULTIPLIERS: usize = memory.data<u32>([0xd2511f53, 0xcd9e8d57]);
-/** Key pairs of ten rounds, then the stream. */
-const KEYS: usize = memory.data(96, 16);
-
-/** Four blocks of four words under way; the fields live in memory that only this module uses. */
-const BLOCK: usize = memory.data(64, 16);
-const TAIL: usize = memory.data(64, 16);
 
 export class Philox {
   /** The ten rounds' keys, and the stream. Every kernel begins with this. */
@@ -19,20 +14,20 @@ export class Philox {
     let k0 = load<u32>(words);
     let k1 = load<u32>(words, 4);
     for (let at: usize = 0; at < 80; at += 8) {
-      store<u32>(KEYS + at, k0);
-      store<u32>(KEYS + at, k1, 4);
+      store<u32>(Scratch.keys() + at, k0);
+      store<u32>(Scratch.keys() + at, k1, 4);
       k0 += 0x9e3779b9;
       k1 += 0xbb67ae85;
     }
-    store<u32>(KEYS, load<u32>(words, 8) + draw, 80);
+    store<u32>(Scratch.keys(), load<u32>(words, 8) + draw, 80);
   }
   /** Words 0 to 3 of blocks `index` to `index + 3`, word w of all four in the vector at BLOCK + 16 w. */
   static blocks(index: i32): void {
     let c0 = i32x4.add(i32x4.splat(index), i32x4(0, 1, 2, 3));
-    let c1 = v128.load32_splat(KEYS, 80);
+    let c1 = v128.load32_splat(Scratch.keys(), 80);
     let c2 = i32x4.splat(0);
     let c3 = i32x4.splat(0);
-    for (let key = KEYS, end = KEYS + 80; key < end; key += 8) {
+    for (let key = Scratch.keys(), end = Scratch.keys() + 80; key < end; key += 8) {
       const m0 = v128.load32_splat(MULTIPLIERS);
       const m1 = v128.load32_splat(MULTIPLIERS, 4);
       const a = i64x2.extmul_low_i32x4_u(c0, m0);
@@ -44,14 +39,14 @@ export class Philox {
       c2 = v128.xor(v128.xor(i32x4.shuffle(a, b, 1, 3, 5, 7), c3), v128.load32_splat(key, 4));
       c3 = i32x4.shuffle(a, b, 0, 2, 4, 6);
     }
-    v128.store(BLOCK, c0);
-    v128.store(BLOCK, c1, 16);
-    v128.store(BLOCK, c2, 32);
-    v128.store(BLOCK, c3, 48);
+    v128.store(Scratch.block(), c0);
+    v128.store(Scratch.block(), c1, 16);
+    v128.store(Scratch.block(), c2, 32);
+    v128.store(Scratch.block(), c3, 48);
   }
   /** The upper 24 bits of word w as numbers in [0, 1). */
   @inline static uniform(w: usize): v128 {
-    const bits = i32x4.shr_u(v128.load(BLOCK + 16 * w), 8);
+    const bits = i32x4.shr_u(v128.load(Scratch.block() + 16 * w), 8);
     return f32x4.mul(f32x4.convert_i32x4_s(bits), v128.load32_splat(CONSTANTS));
   }
   @inline static radius(u: v128): v128 {
@@ -101,8 +96,8 @@ function generate<G>(o: usize, words: usize, draw: i32, n: i32): void {
   let k = 0;
   for (; k + 16 <= n; k += 16) g.put(o + (usize(k) << 2), k >> 2);
   if (k == n) return;
-  g.put(TAIL, k >> 2);
-  memory.copy(o + (usize(k) << 2), TAIL, usize(n - k) << 2);
+  g.put(Scratch.tail(), k >> 2);
+  memory.copy(o + (usize(k) << 2), Scratch.tail(), usize(n - k) << 2);
 }
 
 export function uniform(o: usize, words: usize, draw: i32, n: i32): void {
@@ -118,17 +113,17 @@ export function dropout(o: usize, x: usize, words: usize, draw: i32, p: f64, n: 
   const keep = f32x4.splat(f32(1.0 / (1.0 - p)));
   const limit = f32x4.splat(f32(p));
   for (let k = 0; k < n; k += 16) {
-    changetype<Uniform>(0).put(TAIL, k >> 2);
+    changetype<Uniform>(0).put(Scratch.tail(), k >> 2);
     const last = min(n, k + 16);
     let j = k;
     for (; j + 4 <= last; j += 4) {
       const at = usize(j) << 2;
-      const kept = f32x4.ge(v128.load(TAIL + (usize(j - k) << 2)), limit);
+      const kept = f32x4.ge(v128.load(Scratch.tail() + (usize(j - k) << 2)), limit);
       v128.store(o + at, v128.and(f32x4.mul(v128.load(x + at), keep), kept));
     }
     for (; j < last; j++) {
       const at = usize(j) << 2;
-      const kept = f32x4.ge(v128.load32_splat(TAIL + (usize(j - k) << 2)), limit);
+      const kept = f32x4.ge(v128.load32_splat(Scratch.tail() + (usize(j - k) << 2)), limit);
       v128.store32_lane(o + at, v128.and(f32x4.mul(v128.load32_splat(x + at), keep), kept), 0);
     }
   }

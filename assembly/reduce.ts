@@ -2,14 +2,22 @@
 // lanes lie along the run; else they are columns, and rows are added one after the other, so memory is read in order.
 import { Double, Run } from './runs';
 import { Lanes } from './simd';
-import { PACKED_A } from './tile';
+import { Scratch } from './scratch';
 
 /** Columns worked on together: their totals stay in L1. */
 const CHUNK: i32 = 1024;
 /** Rows added in float32 before their sum goes to the totals in double. */
 const ROWS: i32 = 256;
-const TOTALS: usize = PACKED_A;
-const BEST: usize = PACKED_A + 16384;
+class Chunk {
+  /** Totals of the columns, in double. */
+  @inline static sums(): usize {
+    return Scratch.a();
+  }
+  /** The best of each column so far, or the sum of its last 256 rows. */
+  @inline static row(): usize {
+    return Scratch.a() + 16384;
+  }
+}
 
 /** The smaller number; in this file `min` is a kernel. */
 function least(a: i32, b: i32): i32 {
@@ -35,14 +43,18 @@ function sumColumns(o: usize, x: usize, n: i32, cols: i32, row: usize): void {
     addRows(o, x, n, cols, row);
     return;
   }
-  memory.fill(TOTALS, 0, usize(cols) << 3);
+  memory.fill(Chunk.sums(), 0, usize(cols) << 3);
   for (let k = 0; k < n; k += ROWS, x += usize(ROWS) * row) {
-    memory.fill(BEST, 0, bytes(cols));
-    addRows(BEST, x, least(ROWS, n - k), cols, row);
+    memory.fill(Chunk.row(), 0, bytes(cols));
+    addRows(Chunk.row(), x, least(ROWS, n - k), cols, row);
     for (let j: usize = 0; j < usize(cols); j++)
-      f64.store(TOTALS + (j << 3), f64.load(TOTALS + (j << 3)) + f64(f32.load(BEST + (j << 2))));
+      f64.store(
+        Chunk.sums() + (j << 3),
+        f64.load(Chunk.sums() + (j << 3)) + f64(f32.load(Chunk.row() + (j << 2))),
+      );
   }
-  for (let j: usize = 0; j < usize(cols); j++) f32.store(o + (j << 2), f32(f64.load(TOTALS + (j << 3))));
+  for (let j: usize = 0; j < usize(cols); j++)
+    f32.store(o + (j << 2), f32(f64.load(Chunk.sums() + (j << 3))));
 }
 
 /** o += the sum of n rows, four rows at a time. */
@@ -181,7 +193,7 @@ class Extreme {
   }
   private static columns<F>(o: usize, x: usize, n: i32, size: usize, row: usize): void {
     const f = changetype<F>(0);
-    memory.copy(BEST, x, size);
+    memory.copy(Chunk.row(), x, size);
     memory.fill(o, 0, size);
     for (let k = 1; k < n; k++) {
       x += row;
@@ -189,15 +201,15 @@ class Extreme {
       let j: usize = 0;
       for (const end = size & ~15; j < end; j += 16) {
         const y = v128.load(x + j);
-        const best = v128.load(BEST + j);
+        const best = v128.load(Chunk.row() + j);
         const wins = Extreme.beats(f.v(y), f.v(best));
-        v128.store(BEST + j, v128.bitselect(y, best, wins));
+        v128.store(Chunk.row() + j, v128.bitselect(y, best, wins));
         v128.store(o + j, v128.bitselect(index, v128.load(o + j), wins));
       }
       for (; j < size; j += 4) {
         const y = v128.load32_splat(x + j);
-        if (!v128.any_true(Extreme.beats(f.v(y), f.v(v128.load32_splat(BEST + j))))) continue;
-        v128.store32_lane(BEST + j, y, 0);
+        if (!v128.any_true(Extreme.beats(f.v(y), f.v(v128.load32_splat(Chunk.row() + j))))) continue;
+        v128.store32_lane(Chunk.row() + j, y, 0);
         f32.store(o + j, f32(k));
       }
     }

@@ -1,8 +1,6 @@
-// The register tile that every product and convolution runs in, and the packing buffers. Buffers lie at fixed places in
-// the scratch region below the heap, so a module instance runs one kernel at a time.
+// The register tile that every product and convolution runs in: its sums run in the order of k.
+import { Scratch } from './scratch';
 
-/** Start of the scratch region: 4 MiB above the first page. */
-const SCRATCH: usize = 65536;
 /** Depth of a block: a panel of 16 columns is 16 KiB, a third of a common L1 cache. */
 export const DEPTH: i32 = 256;
 /** Columns of a block of B, 1 MiB when packed. */
@@ -10,17 +8,9 @@ export const WIDTH: i32 = 1024;
 /** Rows of a block of A, 256 KiB when packed. */
 export const HEIGHT: i32 = 256;
 export const PANEL: i32 = 16;
-export const PACKED_B: usize = SCRATCH;
-export const PACKED_A: usize = SCRATCH + (1 << 20);
-/** Convolutions pack one panel of B at a time, at most 1024 deep, so the rest of B's megabyte holds their tables. */
-export const TABLES: usize = SCRATCH + (1 << 17);
-/** Bytes that a convolution may pack of A. */
-export const CAPACITY: usize = 3 << 20;
 
 /** What the tile starts from when it adds to nothing. */
 const ZEROS: usize = memory.data(64, 16);
-/** A 2 × 16 tile for outputs that are narrower, and a row for the one that an odd height lacks. */
-const SPARE: usize = memory.data(128, 16);
 
 export class Tile {
   @inline static step(sum: v128, a: v128, b: v128): v128 {
@@ -109,17 +99,17 @@ export class Tile {
       const last = i + 1 == m;
       const d = last ? c : c + ldc;
       if (narrow && adds) {
-        memory.copy(SPARE, c, usize(cols) << 2);
-        memory.copy(SPARE + 64, d, usize(cols) << 2);
+        memory.copy(Scratch.tile(), c, usize(cols) << 2);
+        memory.copy(Scratch.tile() + 64, d, usize(cols) << 2);
       }
-      const c0 = narrow ? SPARE : c;
-      const c1 = narrow || last ? SPARE + 64 : d;
+      const c0 = narrow ? Scratch.tile() : c;
+      const c1 = narrow || last ? Scratch.tile() + 64 : d;
       const f0 = adds ? c0 : start;
       const f1 = adds ? (last ? c0 : c1) : last ? start : start + step;
       Tile.run(c0, c1, f0, f1, a, last ? a : a + ai, ak, b, bk, k, lowest);
       if (narrow) {
-        memory.copy(c, SPARE, usize(cols) << 2);
-        if (!last) memory.copy(d, SPARE + 64, usize(cols) << 2);
+        memory.copy(c, Scratch.tile(), usize(cols) << 2);
+        if (!last) memory.copy(d, Scratch.tile() + 64, usize(cols) << 2);
       }
       c = d + ldc;
       a += pair;
@@ -144,12 +134,24 @@ export class Tile {
   ): void {
     for (let i = 0; i < m; i += 2, a += pair, c += 2 * ldc) {
       const last = i + 1 == m;
-      Tile.run(SPARE, SPARE + 64, ZEROS, ZEROS, a, last ? a : a + ai, ak, b, 64, k, -Infinity);
+      Tile.run(
+        Scratch.tile(),
+        Scratch.tile() + 64,
+        ZEROS,
+        ZEROS,
+        a,
+        last ? a : a + ai,
+        ak,
+        b,
+        64,
+        k,
+        -Infinity,
+      );
       for (let j: usize = 0; j < usize(cols) << 2; j += 4) {
         const to = c + load<u32>(offsets + j);
-        f32.store(to, f32.load(SPARE + j) + (adds ? f32.load(to) : 0));
+        f32.store(to, f32.load(Scratch.tile() + j) + (adds ? f32.load(to) : 0));
         if (last) continue;
-        f32.store(to + ldc, f32.load(SPARE + j, 64) + (adds ? f32.load(to + ldc) : 0));
+        f32.store(to + ldc, f32.load(Scratch.tile() + j, 64) + (adds ? f32.load(to + ldc) : 0));
       }
     }
   }

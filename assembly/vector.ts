@@ -1,12 +1,9 @@
 // Products with a vector: each element of the matrix is used once, so it is read in memory order and never packed.
 import { Product, Run } from './runs';
-import { PACKED_A, PACKED_B } from './tile';
+import { Scratch } from './scratch';
 
 /** Longest vector that the buffers hold, in elements. */
 const LONGEST: i32 = 1 << 18;
-/** The vector, and the product until it is stored. */
-const X: usize = PACKED_B;
-const Y: usize = PACKED_A;
 
 export class Vector {
   /** Whether c = op(A) op(B) is a row or a column that fits. */
@@ -44,31 +41,32 @@ export class Vector {
     const biasStep: usize = isRow && bias ? 4 : 0;
     for (let i: usize = 0; i < usize(count); i++, c += step, bias += biasStep) {
       const from: f32 = adds ? f32.load(c) : bias ? f32.load(bias) : 0;
-      f32.store(c, from + alpha * f32.load(Y + (i << 2)));
+      f32.store(c, from + alpha * f32.load(Scratch.a() + (i << 2)));
     }
   }
 
   /** The vector, side by side. */
   private static collect(x: usize, step: usize, k: i32): void {
-    for (let to = X, end = X + (usize(k) << 2); to < end; to += 4, x += step) f32.store(to, f32.load(x));
+    for (let to = Scratch.b(), end = Scratch.b() + (usize(k) << 2); to < end; to += 4, x += step)
+      f32.store(to, f32.load(x));
   }
 
-  /** Y = M x, rows of M as long as x. */
+  /** Scratch.a() = M x, rows of M as long as x. */
   private static dots(matrix: usize, ld: usize, count: i32, k: i32): void {
     for (let i: usize = 0; i < usize(count); i++, matrix += ld)
-      f32.store(Y + (i << 2), f32(Run.total<Product>(matrix, X, 0, k)));
+      f32.store(Scratch.a() + (i << 2), f32(Run.total<Product>(matrix, Scratch.b(), 0, k)));
   }
 
-  /** Y = M' x, rows of M as long as Y, four at a time. */
+  /** Scratch.a() = M' x, rows of M as long as Scratch.a(), four at a time. */
   private static mixes(matrix: usize, ld: usize, count: i32, k: i32): void {
     const size = usize(count) << 2;
-    memory.fill(Y, 0, size);
-    let x = X;
+    memory.fill(Scratch.a(), 0, size);
+    let x = Scratch.b();
     for (; k >= 4; k -= 4, x += 16, matrix += 4 * ld) Vector.mixFour(matrix, ld, size, x);
     for (; k > 0; k--, x += 4, matrix += ld) {
       const weight = f32.load(x);
       for (let j: usize = 0; j < size; j += 4)
-        f32.store(Y + j, f32.load(Y + j) + weight * f32.load(matrix + j));
+        f32.store(Scratch.a() + j, f32.load(Scratch.a() + j) + weight * f32.load(matrix + j));
     }
   }
 
@@ -84,12 +82,12 @@ export class Vector {
     for (const end = size & ~15; j < end; j += 16) {
       const low = f32x4.add(f32x4.mul(x0, v128.load(m0 + j)), f32x4.mul(x1, v128.load(m1 + j)));
       const high = f32x4.add(f32x4.mul(x2, v128.load(m2 + j)), f32x4.mul(x3, v128.load(m3 + j)));
-      v128.store(Y + j, f32x4.add(v128.load(Y + j), f32x4.add(low, high)));
+      v128.store(Scratch.a() + j, f32x4.add(v128.load(Scratch.a() + j), f32x4.add(low, high)));
     }
     for (; j < size; j += 4) {
       const low = f32.load(x) * f32.load(m0 + j) + f32.load(x, 4) * f32.load(m1 + j);
       const high = f32.load(x, 8) * f32.load(m2 + j) + f32.load(x, 12) * f32.load(m3 + j);
-      f32.store(Y + j, f32.load(Y + j) + (low + high));
+      f32.store(Scratch.a() + j, f32.load(Scratch.a() + j) + (low + high));
     }
   }
 }

@@ -1,15 +1,25 @@
 // Where a convolution's window looks: an image plane, a grid of positions, and a list of taps. Panels of B and rows of A
 // are packed straight from the image; what lies outside it is packed as zeros and never read.
-import { PANEL, TABLES } from './tile';
+import { Scratch } from './scratch';
+import { PANEL } from './tile';
 
 /** More taps than this take the plain path. */
 export const MOST_TAPS: i32 = 1024;
-const TAPS: usize = TABLES;
-/** For each tap and each four positions: how they lie, and their four byte offsets in a plane. */
-const GROUPS: usize = TABLES + (MOST_TAPS << 3);
 const GROUP: usize = 32;
-/** Image coordinates of the sixteen positions of the panel at hand, before the taps' offsets. */
-const PLACES: usize = GROUPS + (MOST_TAPS << 7);
+
+class Tables {
+  @inline static taps(): usize {
+    return Scratch.tables();
+  }
+  /** For each tap and each four positions: how they lie, and their four byte offsets in a plane. */
+  @inline static groups(): usize {
+    return Scratch.tables() + (MOST_TAPS << 3);
+  }
+  /** Image coordinates of the sixteen positions of the panel at hand, before the taps' offsets. */
+  @inline static places(): usize {
+    return Tables.groups() + (MOST_TAPS << 7);
+  }
+}
 
 const OUTSIDE: i32 = 0;
 const TOGETHER: i32 = 1;
@@ -40,7 +50,7 @@ export class Window {
 
   /** Adds a tap: position (i, j) reads (i sh + dy, j sw + dx). */
   static tap(dy: i32, dx: i32): void {
-    const at = TAPS + (usize(Window.taps) << 3);
+    const at = Tables.taps() + (usize(Window.taps) << 3);
     store<i32>(at, dy);
     store<i32>(at, dx, 4);
     Window.taps++;
@@ -51,7 +61,7 @@ export class Window {
     let i = p / Window.row;
     let j = p % Window.row;
     for (let q: i32 = 0; q < PANEL; q++) {
-      const at = PLACES + (usize(q) << 3);
+      const at = Tables.places() + (usize(q) << 3);
       store<i32>(at, q < cols ? i * Window.sh : NOWHERE);
       store<i32>(at, j * Window.sw, 4);
       if (++j == Window.row) {
@@ -60,7 +70,7 @@ export class Window {
       }
     }
     for (let q: i32 = 0; q < 4; q++) {
-      const at = PLACES + (usize(q) << 5);
+      const at = Tables.places() + (usize(q) << 5);
       const y = load<i32>(at);
       // The four share a row if the first and the last do: positions rise.
       const joined = Window.sw == 1 && y != NOWHERE && y == load<i32>(at, 24) && Window.row >= 4;
@@ -69,9 +79,9 @@ export class Window {
   }
 
   private static aimGroup(q: i32, t: i32, at: usize, joined: bool): void {
-    const dy = load<i32>(TAPS + (usize(t) << 3));
-    const dx = load<i32>(TAPS + (usize(t) << 3), 4);
-    const group = GROUPS + usize(t * 4 + q) * GROUP;
+    const dy = load<i32>(Tables.taps() + (usize(t) << 3));
+    const dx = load<i32>(Tables.taps() + (usize(t) << 3), 4);
+    const group = Tables.groups() + usize(t * 4 + q) * GROUP;
     if (joined) {
       const y = load<i32>(at) + dy;
       const x = load<i32>(at, 4) + dx;
@@ -99,7 +109,7 @@ export class Window {
   static pack(to: usize, x: usize, size: usize, planes: i32): void {
     const step = usize(Window.taps) << 6;
     for (let t = 0; t < Window.taps; t++, to += 64) {
-      const group = GROUPS + usize(t) * (4 * GROUP);
+      const group = Tables.groups() + usize(t) * (4 * GROUP);
       const kinds = load<i32>(group) | load<i32>(group, 32) | load<i32>(group, 64) | load<i32>(group, 96);
       const all = load<i32>(group) & load<i32>(group, 32) & load<i32>(group, 64) & load<i32>(group, 96);
       if (kinds == TOGETHER && all == TOGETHER) Window.packRow(to, step, x, size, planes, group);
@@ -168,8 +178,8 @@ export class Window {
    * which the next run overwrites; `end` is where the image array ends.
    */
   static run(to: usize, x: usize, end: usize, t: i32, p: i32, count: i32): void {
-    const dy = load<i32>(TAPS + (usize(t) << 3));
-    const dx = load<i32>(TAPS + (usize(t) << 3), 4);
+    const dy = load<i32>(Tables.taps() + (usize(t) << 3));
+    const dx = load<i32>(Tables.taps() + (usize(t) << 3), 4);
     let i = p / Window.row;
     let j = p % Window.row;
     while (count > 0) {

@@ -1,0 +1,60 @@
+// Memory that kernels write besides their outputs: packing buffers and spare lines. All of it lies in one region of 4 MiB
+// that belongs to this instance, so instances on other threads, each with its own region, do not meet.
+
+/** The region starts after the first page, which holds the constants. */
+let start: usize = 65536;
+
+/** Bytes that a convolution may pack of A: what follows B's megabyte, but for the small buffers at the end. */
+export const CAPACITY: usize = (3 << 20) - 4096;
+
+/** Moves the region: an instance on another thread calls this first, with 4 MiB of its own. */
+export function useScratch(at: usize): void {
+  start = at;
+}
+
+export class Scratch {
+  /** 1 MiB: panels of B. */
+  @inline static b(): usize {
+    return start;
+  }
+  /** 3 MiB: rows of A. */
+  @inline static a(): usize {
+    return start + (1 << 20);
+  }
+  /** Convolutions pack one panel of B at a time, at most 1024 deep, so the rest of B's megabyte holds their tables. */
+  @inline static tables(): usize {
+    return start + (1 << 17);
+  }
+  /** Weight gradients pack at most 256 KiB of A, and g' behind it, because the tables lie where B is otherwise. */
+  @inline static gradients(): usize {
+    return start + (2 << 20);
+  }
+  /** A 2 × 16 tile for outputs that are narrower, and a row for the one that an odd height lacks. */
+  @inline static tile(): usize {
+    return start + CAPACITY + (1 << 20);
+  }
+  /** Byte offsets of the sixteen outputs of a panel that do not lie side by side. */
+  @inline static offsets(): usize {
+    return Scratch.tile() + 128;
+  }
+  /** The bias of a last, narrower panel, filled up. */
+  @inline static bias(): usize {
+    return Scratch.tile() + 192;
+  }
+  /** Sizes, output strides and input strides of a copy, four each. */
+  @inline static box(): usize {
+    return Scratch.tile() + 256;
+  }
+  /** Key pairs of Philox's ten rounds, then the stream. */
+  @inline static keys(): usize {
+    return Scratch.tile() + 320;
+  }
+  /** The four words of four Philox blocks. */
+  @inline static block(): usize {
+    return Scratch.tile() + 448;
+  }
+  /** The last random numbers, when fewer than sixteen are wanted. */
+  @inline static tail(): usize {
+    return Scratch.tile() + 512;
+  }
+}
