@@ -1,150 +1,177 @@
-// Gradient of convolution by its weight: every weight is a dot product of a plane of g with a shifted plane
-// of x. Images are cut in groups by their shapes alone and the groups' sums are added in order, so threads do
-// not change the result.
+// Gradient of convolution by its weight for many input channels: x is copied with its channels last, so that
+// a vector of channels meets a broadcast element of g, as in a matrix product. Few channels go to graddots.h.
+// Images are grouped by shape alone and groups are added in order, so threads do not change the result.
 #pragma once
-#include "conv.h"
-#include "move.h"
+#include "graddots.h"
+#include "pack.h"
 
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
-/** Tile of output channels by terms; each pair has a vector of sums. */
-#if defined(__AVX512F__)
-constexpr int GRAD_CHANNELS = 4, GRAD_TERMS = 6;
-#else
-constexpr int GRAD_CHANNELS = 2, GRAD_TERMS = 4;
-#endif
+/** A padded copy with channels last, `channels` (a multiple of W) a pixel. */
+struct Last {
+  i64 channels, rows, cols, top, left;
 
-/** Reals of g that a tile of channels walks over before its sums are stored: about half of L1. */
-constexpr i64 GRAD_REALS = 5120;
-/** Partial sums that are kept at most, in reals, and groups of images at most. */
-constexpr i64 MOST_PARTIAL = i64{4} << 20, MOST_GROUPS = 16;
-
-/** What a tile walks over: `images` copies of x, `xStep` apart, and their planes of g, `gStep` apart. */
-struct GradWalk {
-  const float *x, *g;
-  i64 images, xStep, gStep, plane, spots;
-  const Spot* list;
-};
-
-#if defined(__AVX512F__)
-/** The lanes of a spot that are outputs; the others are 0 and read nothing. */
-struct Masked {
-  __mmask16 mask;
-  INLINE_MEMBER vf load(const float* p) const { return _mm512_maskz_loadu_ps(mask, p); }
-};
-#endif
-
-template <int R, int C>
-static void gradTile(const GradWalk& q, i64 channel, const int32_t* offsets, float* out, i64 step) {
-  vf acc[R][C] = {};
-  for (i64 i = 0; i < q.images; ++i) {
-    const float* g = q.g + i * q.gStep + channel * q.plane;
-    const float* x[C];
-    for (int c = 0; c < C; ++c) x[c] = q.x + i * q.xStep + offsets[c];
-    const auto add = [&](auto how, const Spot& spot) __attribute__((always_inline)) {
-      vf a[R];
-#pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) a[r] = how.load(g + r * q.plane + spot.out);
-#pragma GCC unroll 8
-      for (int c = 0; c < C; ++c) {
-        const vf b = how.load(x[c] + spot.in);
-#pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) acc[r][c] = fma(a[r], b, acc[r][c]);
-      }
-    };
-    for (const Spot *spot = q.list, *end = spot + q.spots; spot < end; ++spot) {
-#if defined(__AVX512F__)
-      add(Masked{static_cast<__mmask16>(spot->mask)}, *spot);
-#else
-      if (spot->count == W)
-        add(Whole{}, *spot);
-      else
-        add(Part{spot->count}, *spot);
-#endif
-    }
+  i64 size() const {
+    const i64 reals = rows * cols * channels;
+    if (rows > INT32_MAX || cols > INT32_MAX || channels > INT32_MAX || reals > INT32_MAX) outOfMemory();
+    return reals;
   }
+
+  /** Copies `count` planes of h × w; what lies round them must be 0 already and stays so. */
+  void fill(float* out, const float* x, i64 count, i64 h, i64 w) const {
+    for (i64 y = 0; y < h; ++y)
+      for (i64 c = 0; c < count; c += W)
+        for (i64 j = 0; j < w; j += W) {
+          const i64 planes = least(W, count - c), pixels = least(W, w - j);
+          const float* from = x + (c * h + y) * w + j;
+          float* to = out + ((y + top) * cols + j + left) * channels + c;
+          vf v[W];
+          for (i64 k = 0; k < W; ++k)
+            v[k] = k >= planes   ? vf{}
+                   : pixels == W ? loadAs<vf>(from + k * h * w)
+                                 : loadPart(from + k * h * w, static_cast<int>(pixels));
+          transpose(v);
+          for (i64 k = 0; k < pixels; ++k) storeAs(to + k * channels, v[k]);
+        }
+  }
+};
+
+/** What a tile walks over: copies of x, `xStep` apart, and their planes of g, `gStep` apart. */
+struct LastWalk {
+  const float *x, *g;
+  i64 images, xStep, gStep, plane;
+  i64 rows, cols;
+  /** From output row to output row, and from column to column, in the copy. */
+  i64 rowStep, colStep;
+};
+
+/** R channels of g by V vectors of (tap, channels), over all positions; added to out. */
+template <int R, int V>
+static void lastTile(const LastWalk& q, i64 channel, const i64* offsets, float* out, i64 step) {
+  vf acc[R][V] = {};
+  for (i64 i = 0; i < q.images; ++i)
+    for (i64 y = 0; y < q.rows; ++y) {
+      ByRow g(q.g + i * q.gStep + channel * q.plane + y * q.cols, q.plane);
+      const float* x = q.x + i * q.xStep + y * q.rowStep;
+      const float* b[V];
+      for (int v = 0; v < V; ++v) b[v] = x + offsets[v];
+      for (i64 j = 0; j < q.cols; ++j) {
+        vf row[V];
 #pragma GCC unroll 4
-  for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V; ++v) row[v] = loadAs<vf>(b[v] + j * q.colStep);
 #pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) out[r * step + c] += total(acc[r][c]);
+        for (int r = 0; r < R; ++r) {
+          const vf factor = g.at(r);
+#pragma GCC unroll 4
+          for (int v = 0; v < V; ++v) acc[r][v] = fma(factor, row[v], acc[r][v]);
+        }
+        g.template next<R>();
+      }
+    }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v)
+      storeAs(out + r * step + v * W, loadAs<vf>(out + r * step + v * W) + acc[r][v]);
 }
 
-using GradKernel = void (*)(const GradWalk&, i64, const int32_t*, float*, i64);
+using LastKernel = void (*)(const LastWalk&, i64, const i64*, float*, i64);
 
-template <int R>
-INLINE GradKernel gradTileOf(i64 terms) {
-  static const GradKernel table[] = {
-      &gradTile<R, 1>, &gradTile<R, 2>, &gradTile<R, 3>, &gradTile<R, 4>,
-#if defined(__AVX512F__)
-      &gradTile<R, 5>, &gradTile<R, 6>,
+template <int V>
+INLINE LastKernel lastTileOf(i64 channels) {
+  static const LastKernel table[] = {
+      &lastTile<1, V>, &lastTile<2, V>, &lastTile<3, V>, &lastTile<4, V>,
+#if defined(__AVX512F__) || defined(__ARM_NEON)
+      &lastTile<5, V>, &lastTile<6, V>, &lastTile<7, V>, &lastTile<8, V>,
 #endif
   };
-  return table[terms - 1];
+  return table[channels - 1];
 }
 
-INLINE GradKernel gradTileOf(i64 channels, i64 terms) {
-#if defined(__AVX512F__)
-  if (channels == 4) return gradTileOf<4>(terms);
-  if (channels == 3) return gradTileOf<3>(terms);
+INLINE LastKernel lastTileOf(i64 channels, i64 vectors) {
+#if defined(__AVX2__) || defined(__ARM_NEON)
+  if (vectors == 3) return lastTileOf<3>(channels);
 #endif
-  return channels == 2 ? gradTileOf<2>(terms) : gradTileOf<1>(terms);
+  return vectors == 2 ? lastTileOf<2>(channels) : lastTileOf<1>(channels);
 }
 
-/** Adds the walk's sums to out[channel, term], for channels [k0, k1). */
-static void gradWalk(const GradWalk& q, i64 k0, i64 k1, const int32_t* offsets, i64 terms, float* out) {
-  const i64 rows = ceilDiv(k1 - k0, GRAD_CHANNELS), cols = ceilDiv(terms, GRAD_TERMS);
-  for (i64 i = 0; i < rows; ++i) {
-    const i64 first = k0 + tileStart(k1 - k0, rows, i), last = k0 + tileStart(k1 - k0, rows, i + 1);
-    for (i64 j = 0; j < cols; ++j) {
-      const i64 p0 = tileStart(terms, cols, j), p1 = tileStart(terms, cols, j + 1);
-      gradTileOf(last - first, p1 - p0)(q, first, offsets + p0, out + first * terms + p0, terms);
+/** Adds the walk's sums to out[channel, tap and input channel], for output channels [k0, k1). */
+static void lastWalk(const LastWalk& q, i64 k0, i64 k1, const i64* offsets, i64 vectors, float* out) {
+  const i64 rows = ceilDiv(k1 - k0, CHANNELS), cols = ceilDiv(vectors, POSITIONS), step = vectors * W;
+  for (i64 j = 0; j < cols; ++j) {
+    const i64 v0 = tileStart(vectors, cols, j), v1 = tileStart(vectors, cols, j + 1);
+    for (i64 i = 0; i < rows; ++i) {
+      const i64 first = k0 + tileStart(k1 - k0, rows, i), last = k0 + tileStart(k1 - k0, rows, i + 1);
+      lastTileOf(last - first, v1 - v0)(q, first, offsets + v0, out + first * step + v0 * W, step);
     }
   }
 }
 
-/** How g is read: where it lies, row by row, or from a copy in which vectors run over the ends of rows. */
-struct GradLayout {
-  bool runsOn;
-  i64 spots, pitch;
-  /** Reals from plane to plane of what is read. */
-  i64 plane;
+/** Reals of x and g that a walk covers: they should stay in L2 while all tiles pass over them. */
+constexpr i64 WALK_REALS = 131072;
 
-  GradLayout(const Conv& q, const Padded& copy, i64 terms) {
-    pitch = q.sh * copy.phases * copy.pitch;
-    const i64 byRows = q.oh * ceilDiv(q.ow, W), flat = ceilDiv((q.oh - 1) * pitch + q.ow, W);
-    // The copy costs about as much as 16 terms.
-    runsOn = W == 16 && (byRows - flat) * terms > 16 * byRows;
-    spots = runsOn ? flat : byRows;
-    plane = runsOn ? flat * W : q.oh * q.ow;
+/** Sums of [k, tap, channels] into gw[k, channel, tap]. */
+static void channelsFirst(float* gw, const float* sums, i64 k, i64 cg, i64 taps, i64 channels) {
+  for (i64 o = 0; o < k; ++o)
+    for (i64 c = 0; c < cg; ++c)
+      for (i64 t = 0; t < taps; ++t) *gw++ = sums[(o * taps + t) * channels + c];
+}
+
+static void weightGradLast(Context& cx, float* gw, const float* x, const float* g, const Conv& q) {
+  const Last copy{roundUp(q.cg, W), q.h + 2 * q.ph, q.w + 2 * q.pw, q.ph, q.pw};
+  const i64 taps = q.r * q.s, parts_ = copy.channels / W, vectors = taps * parts_, size = q.k * vectors * W;
+  const i64 plane = q.oh * q.ow;
+  // By shape alone: images a walk, and walks whose sums are kept apart.
+  const i64 together = most(1, least(q.n, WALK_REALS / (copy.size() + q.kg * plane + 1))),
+            walks = ceilDiv(q.n, together);
+  const i64 kept = most(1, least(walks, least(MOST_GROUPS, MOST_PARTIAL / size)));
+  const int threads = q.n * plane * size < 2 * CONV_GRAIN ? 1 : cx.threads;
+  const i64 parts =
+      threads == 1 ? 1 : most(1, least(ceilDiv(q.kg, CHANNELS), ceilDiv(2 * threads, kept * q.groups)));
+
+  const i64 each = roundUp(together * copy.size(), 16);
+  Divider scratch{
+      static_cast<char*>(reserve(cx, Divider::bytes(vectors, sizeof(i64)) + Divider::bytes(kept * size, 4) +
+                                         Divider::bytes(threads * each, 4)))};
+  i64* offsets = scratch.take<i64>(vectors);
+  float* partial = scratch.take<float>(kept * size);
+  float* images = scratch.take<float>(threads * each);
+  for (i64 v = 0; v < vectors; ++v) {
+    const i64 tap = v / parts_;
+    offsets[v] = (tap / q.s * q.dh * copy.cols + tap % q.s * q.dw) * copy.channels + v % parts_ * W;
   }
+  std::memset(partial, 0, kept * size * sizeof(float));
+  std::memset(images, 0, threads * each * sizeof(float));
 
-  void list(const Conv& q, Spot* spots_) const {
-    if (runsOn) {
-      Field{q.oh, q.ow, pitch, 0, q.ow, 1}.list(spots_);
-      return;
+  parallel(threads, kept * q.groups * parts, [&](i64 task, int worker) {
+    const i64 part = task % parts, group = task / parts % q.groups, slot = task / parts / q.groups;
+    float* copies = images + worker * each;
+    for (i64 walk = walks * slot / kept; walk < walks * (slot + 1) / kept; ++walk) {
+      const i64 first = walk * together, count = least(together, q.n - first);
+      for (i64 i = 0; i < count; ++i)
+        copy.fill(copies + i * copy.size(), x + ((first + i) * q.c + group * q.cg) * q.h * q.w, q.cg, q.h,
+                  q.w);
+      const LastWalk over{copies,
+                          g + (first * q.k + group * q.kg) * plane,
+                          count,
+                          copy.size(),
+                          q.k * plane,
+                          plane,
+                          q.oh,
+                          q.ow,
+                          q.sh * copy.cols * copy.channels,
+                          q.sw * copy.channels};
+      lastWalk(over, tileStart(q.kg, parts, part), tileStart(q.kg, parts, part + 1), offsets, vectors,
+               partial + slot * size + group * q.kg * vectors * W);
     }
-    const i64 each = ceilDiv(q.ow, W);
-    for (i64 i = 0; i < q.oh; ++i) {
-      Field{1, q.ow, 0, i * q.ow, 0, 1}.list(spots_ + i * each);
-      for (i64 k = 0; k < each; ++k) spots_[i * each + k].in += static_cast<int32_t>(i * pitch);
-    }
+  });
+  for (i64 slot = 1; slot < kept; ++slot) {
+    const float* from = partial + slot * size;
+    span(0, size,
+         [=](auto how, i64 at) { how.store(partial + at, how.load(partial + at) + how.load(from + at)); });
   }
-};
-
-/** Spreads planes of g to the lanes that read them. */
-static void spreadPlanes(float* out, const float* g, i64 planes, i64 plane, const Spot* list, i64 spots) {
-  for (i64 p = 0; p < planes; ++p, g += plane)
-    for (i64 k = 0; k < spots; ++k, out += W) {
-      const Spot& spot = list[k];
-#if defined(__AVX512F__)
-      storeAs<vf>(
-          out, _mm512_maskz_expand_ps(static_cast<__mmask16>(spot.mask), loadPart(g + spot.out, spot.count)));
-#else
-      const float* from = g + spot.out;
-      for (int lane = 0; lane < W; ++lane) out[lane] = spot.mask >> lane & 1 ? *from++ : 0.0f;
-#endif
-    }
+  channelsFirst(gw, partial, q.k, q.cg, taps, copy.channels);
 }
 
 namespace rows {
@@ -153,68 +180,9 @@ static void conv2dGradWeight(Context& cx, float* gw, const float* x, const float
                              i64 width, i64 k, i64 r, i64 s, i64 sh, i64 sw, i64 ph, i64 pw, i64 dh, i64 dw,
                              i64 groups) {
   const Conv q(n, c, h, width, k, r, s, sh, sw, ph, pw, dh, dw, groups);
-  const i64 terms = q.cg * r * s, size = k * terms, plane = q.oh * q.ow;
-  if (size == 0) return;
-  const Padded copy{q.cg, h + 2 * ph, sw, ceilDiv(width + 2 * pw, sw), ph, pw};
-  const GradLayout layout(q, copy, terms);
-  // By shape alone: images a walk, and walks whose sums are kept apart.
-  const i64 together = most(1, least(n, GRAD_REALS / (GRAD_CHANNELS * layout.plane + 1))),
-            walks = ceilDiv(n, together);
-  const i64 kept = most(1, least(walks, least(MOST_GROUPS, MOST_PARTIAL / size)));
-  const int threads = n * plane * size < 2 * CONV_GRAIN ? 1 : cx.threads;
-  const i64 parts =
-      threads == 1 ? 1 : most(1, least(ceilDiv(q.kg, GRAD_CHANNELS), ceilDiv(2 * threads, kept * groups)));
-
-  const i64 gEach = layout.runsOn ? q.kg * layout.plane : 0, each = together * (copy.size() + gEach);
-  Divider scratch{static_cast<char*>(
-      reserve(cx, Divider::bytes(terms, 4) + 2 * Divider::bytes(layout.spots, sizeof(Spot)) +
-                      Divider::bytes(kept * size, 4) + Divider::bytes(threads * each, 4)))};
-  int32_t* offsets = scratch.take<int32_t>(terms);
-  Spot* list = scratch.take<Spot>(layout.spots);
-  Spot* reads = scratch.take<Spot>(layout.spots);
-  float* partial = scratch.take<float>(kept * size);
-  float* images = scratch.take<float>(threads * each);
-  for (i64 p = 0; p < terms; ++p)
-    offsets[p] = static_cast<int32_t>(copy.at(p / (r * s), p / s % r * dh, p % s * dw));
-  layout.list(q, list);
-  for (i64 p = 0; p < layout.spots; ++p) {
-    reads[p] = list[p];
-    if (layout.runsOn) reads[p].out = static_cast<int32_t>(p * W);
-  }
-  std::memset(partial, 0, kept * size * sizeof(float));
-  std::memset(images, 0, threads * each * sizeof(float));
-
-  parallel(threads, kept * groups * parts, [&](i64 task, int worker) {
-    const i64 part = task % parts, group = task / parts % groups, slot = task / parts / groups;
-    const i64 k0 = tileStart(q.kg, parts, part), k1 = tileStart(q.kg, parts, part + 1);
-    float* copies = images + worker * each;
-    float* spread = copies + together * copy.size();
-    for (i64 walk = walks * slot / kept; walk < walks * (slot + 1) / kept; ++walk) {
-      const i64 first = walk * together, count = least(together, n - first);
-      const float* from = g + (first * k + group * q.kg) * plane;
-      for (i64 i = 0; i < count; ++i) {
-        copy.fill(copies + i * copy.size(), x + ((first + i) * c + group * q.cg) * h * width, h, width);
-        if (layout.runsOn)
-          spreadPlanes(spread + i * gEach + k0 * layout.plane, from + (i * k + k0) * plane, k1 - k0, plane,
-                       list, layout.spots);
-      }
-      const GradWalk over{copies,
-                          layout.runsOn ? spread : from,
-                          count,
-                          copy.size(),
-                          layout.runsOn ? gEach : k * plane,
-                          layout.plane,
-                          layout.spots,
-                          reads};
-      gradWalk(over, k0, k1, offsets, terms, partial + slot * size + group * q.kg * terms);
-    }
-  });
-  for (i64 slot = 1; slot < kept; ++slot) {
-    const float* from = partial + slot * size;
-    span(0, size,
-         [=](auto how, i64 at) { how.store(partial + at, how.load(partial + at) + how.load(from + at)); });
-  }
-  copyRun(gw, partial, size);
+  if (k * q.cg * r * s == 0) return;
+  // Half-filled vectors of channels are as fast as dot products.
+  (2 * q.cg > W ? weightGradLast : weightGradDots)(cx, gw, x, g, q);
 }
 
 }  // namespace rows
