@@ -1,5 +1,5 @@
 // The namespace `optim`.
-export { Optimizer } from './optimizer.js';
+export { Optimizer, type Facts, type Update } from './optimizer.js';
 export type { OptimizerState, ParameterState } from './state.js';
 export type { BaseOptions, Betas, Group, GroupSpec, Params, ParamsOrGroups } from './options.js';
 export { AdaBound, AMSBound, type AdaBoundOptions } from './adabound.js';

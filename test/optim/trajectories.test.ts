@@ -170,7 +170,9 @@ describe('Problems on which Adam ends at the worst point', () => {
     }),
   );
 
-  it('after a million steps in float32 Adam is at +1, AMSGrad near -1 with regret that vanishes', () => {
+  // A million steps are too many for the reference engine.
+  const fast = it.skipIf(thalweg.backend.name === 'reference');
+  fast('after a million steps in float32 Adam is at +1, AMSGrad near -1 with regret that vanishes', () => {
     const of = (kind: string): Online => online.find(({ name }) => name === `online-1010-decaying/${kind}`)!;
     const [adam] = play(of('adam'), [1e6]);
     expect(adam!.x).toBeGreaterThan(0.99);
