@@ -136,10 +136,13 @@ export function saxpy(alpha: number, x: Float32Array, y: Float32Array): void {
   callDirect('saxpy', 'sgemm', ['y', '1', 'x'], [y, one, x, 1, n, 1, 0, 0, 1, n, n, alpha, 1]);
 }
 
+/** The total that a kernel handed back as a high and a low part; infinite where float32 cannot hold it. */
+const total = (): number => (Number.isFinite(pair[0]!) ? pair[0]! + pair[1]! : pair[0]!);
+
 /** Σ x y, summed in double. */
 export function sdot(x: Float32Array, y: Float32Array): number {
   callDirect('sdot', 'dot', ['sum', 'x', 'y'], [pair, x, y, x?.length ?? 0]);
-  return pair[0]! + pair[1]!;
+  return total();
 }
 
 /** x *= alpha. */
@@ -151,5 +154,5 @@ export function sscal(alpha: number, x: Float32Array): void {
 /** √Σ x², summed in double. */
 export function snrm2(x: Float32Array): number {
   callDirect('snrm2', 'norm2', ['norm', 'x'], [pair, x, x?.length ?? 0]);
-  return pair[0]! + pair[1]!;
+  return total();
 }

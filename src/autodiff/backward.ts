@@ -150,11 +150,13 @@ function accumulate(leaf: Tensor, g: Tensor): void {
     leaf.adoptGrad(wrap(total.storage.values().slice(), leaf.shape));
     return;
   }
+  const put = (value: Tensor): void =>
+    launch('copy', slot.address(), value.storage.address(), 1, 1, 1, leaf.size, 0, 0, 0, 1, 0, 0, 0, 1);
+  // A gradient with a graph (createGraph) lies elsewhere and comes into the slot first.
+  if (leaf.grad && leaf.grad.storage !== slot) put(leaf.grad);
   if (leaf.grad) launch('accumulate', slot.address(), g.storage.address(), leaf.size);
-  else {
-    launch('copy', slot.address(), g.storage.address(), 1, 1, 1, leaf.size, 0, 0, 0, 1, 0, 0, 0, 1);
-    leaf.adoptGrad(new Tensor(slot, leaf.shape));
-  }
+  else put(g);
+  leaf.adoptGrad(new Tensor(slot, leaf.shape));
   slot.touch();
 }
 

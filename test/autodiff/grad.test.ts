@@ -97,6 +97,14 @@ describe('backward', () => {
     close(second!, [18]);
   });
 
+  it('adds to a gradient with a graph, also where an optimizer holds the gradients', () => {
+    const x = t.tensor([3], { requiresGrad: true });
+    new t.optim.SGD([x], { lr: 0.1 });
+    x.mul(x).sum().backward({ createGraph: true });
+    x.mul(x).sum().backward();
+    close(x.grad!, [12]);
+  });
+
   it('goes through a graph as deep as a long loop', () => {
     const x = t.tensor([1], { requiresGrad: true });
     let y: Tensor = x;

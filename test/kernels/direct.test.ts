@@ -91,6 +91,8 @@ describe(`thalweg/kernels on ${backend.name} (seed ${SEED})`, () => {
     z.forEach((v, i) => expect(v).toBeCloseTo(y[i]! + 0.5 * x[i]!, 6));
     k.sscal(3, z);
     z.forEach((v, i) => expect(v).toBeCloseTo(3 * (y[i]! + 0.5 * x[i]!), 5));
+    expect(k.snrm2(Float32Array.of(3e38, 3e38))).toBe(Infinity);
+    expect(k.snrm2(Float32Array.of(3e38, NaN))).toBeNaN();
     const out = new Float32Array(2);
     k.sgemv(false, 2, 3, 1, Float32Array.of(1, 2, 3, 4, 5, 6), 3, Float32Array.of(1, 0, -1), 0, out);
     expect([...out]).toEqual([-2, -2]);

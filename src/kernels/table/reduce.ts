@@ -164,7 +164,10 @@ export const reduce = {
     for (let k = 0; k < cols; k++) m.f[o + k] = m.f[g! + k]! - Math.exp(m.f[y! + k]!) * total;
   }),
 
-  /** √Σx², summed in double: (out[2], x, n); the norm is out[0] + out[1]. Not finite if and only if some x is not. */
+  /**
+   * √Σx², summed in double: (out[2], x, n); the norm is out[0] + out[1]. out[0] is not finite if some x is not, or if the
+   * norm is beyond float32.
+   */
   norm2: {
     sig: 'oin',
     extents: (n) => [2, n!],
