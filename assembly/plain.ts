@@ -1,5 +1,6 @@
 // The three convolutions without packing, one weight after the other over whole rows of pixels: for depthwise ones, where a
 // packed number would be used once, and for windows that the tables of the fast path would not hold.
+import { Conv } from './geometry';
 import { Lanes } from './simd';
 
 export const FORWARD = 0;
@@ -7,83 +8,38 @@ export const INPUT = 1;
 export const WEIGHT = 2;
 
 /** Adds x * w to y, or its transposes to x or w, whichever is the output. */
-export function plain(
-  kind: i32,
-  x: usize,
-  wt: usize,
-  y: usize,
-  n: i32,
-  c: i32,
-  h: i32,
-  w: i32,
-  k: i32,
-  r: i32,
-  s: i32,
-  sh: i32,
-  sw: i32,
-  ph: i32,
-  pw: i32,
-  dh: i32,
-  dw: i32,
-  groups: i32,
-): void {
-  const oh = (h + 2 * ph - dh * (r - 1) - 1) / sh + 1;
-  const ow = (w + 2 * pw - dw * (s - 1) - 1) / sw + 1;
-  const cg = c / groups;
-  const kg = k / groups;
-  for (let q = 0; q < n; q++)
-    for (let f = 0; f < k; f++)
-      for (let e = 0; e < cg; e++) {
-        const px = x + (usize((q * c + (f / kg) * cg + e) * h * w) << 2);
-        const py = y + (usize((q * k + f) * oh * ow) << 2);
-        for (let u = 0; u < r; u++)
-          for (let v = 0; v < s; v++)
-            tap(
-              kind,
-              px,
-              wt + (usize(((f * cg + e) * r + u) * s + v) << 2),
-              py,
-              h,
-              w,
-              oh,
-              ow,
-              sh,
-              sw,
-              u * dh - ph,
-              v * dw - pw,
-            );
+export function plain(kind: i32, x: usize, wt: usize, y: usize): void {
+  for (let q = 0; q < Conv.n; q++)
+    for (let f = 0; f < Conv.k; f++)
+      for (let e = 0; e < Conv.cg; e++) {
+        const weights = wt + (usize((f * Conv.cg + e) * Conv.r * Conv.s) << 2);
+        const px = x + usize(q * Conv.c + (f / Conv.kg) * Conv.cg + e) * Conv.inPlane();
+        const py = y + usize(q * Conv.k + f) * Conv.outPlane();
+        for (let u = 0; u < Conv.r; u++)
+          for (let v = 0; v < Conv.s; v++) {
+            const weight = weights + (usize(u * Conv.s + v) << 2);
+            tap(kind, px, weight, py, u * Conv.dh - Conv.ph, v * Conv.dw - Conv.pw);
+          }
       }
 }
 
 /** One weight over one pair of planes. */
-function tap(
-  kind: i32,
-  x: usize,
-  wt: usize,
-  y: usize,
-  h: i32,
-  w: i32,
-  oh: i32,
-  ow: i32,
-  sh: i32,
-  sw: i32,
-  dy: i32,
-  dx: i32,
-): void {
-  // The outputs j whose pixel j sw + dx lies in the image's width.
-  const first = dx < 0 ? (sw - 1 - dx) / sw : 0;
-  const count = w > dx ? min(ow, (w - 1 - dx) / sw + 1) - first : 0;
+function tap(kind: i32, x: usize, wt: usize, y: usize, dy: i32, dx: i32): void {
+  const step = Conv.sw;
+  // The outputs j whose pixel j step + dx lies in the image's width.
+  const first = dx < 0 ? (step - 1 - dx) / step : 0;
+  const count = Conv.w > dx ? min(Conv.ow, (Conv.w - 1 - dx) / step + 1) - first : 0;
   if (count <= 0) return;
   const weight = f32.load(wt);
   let total: f64 = 0;
-  for (let i = 0; i < oh; i++) {
-    const row = i * sh + dy;
-    if (u32(row) >= u32(h)) continue;
-    const px = x + (usize(row * w + first * sw + dx) << 2);
-    const py = y + (usize(i * ow + first) << 2);
-    if (kind == WEIGHT) total += Line.dot(px, py, sw, count);
-    else if (kind == FORWARD) Line.add(py, px, 1, sw, count, weight);
-    else Line.add(px, py, sw, 1, count, weight);
+  for (let i = 0; i < Conv.oh; i++) {
+    const row = i * Conv.sh + dy;
+    if (u32(row) >= u32(Conv.h)) continue;
+    const px = x + (usize(row * Conv.w + first * step + dx) << 2);
+    const py = y + (usize(i * Conv.ow + first) << 2);
+    if (kind == WEIGHT) total += Line.dot(px, py, step, count);
+    else if (kind == FORWARD) Line.add(py, px, 1, step, count, weight);
+    else Line.add(px, py, step, 1, count, weight);
   }
   if (kind == WEIGHT) f32.store(wt, f32(f64(weight) + total));
 }

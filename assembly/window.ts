@@ -1,5 +1,6 @@
 // Where a convolution's window looks: an image plane, a grid of positions, and a list of taps. Panels of B and rows of A
 // are packed straight from the image; what lies outside it is packed as zeros and never read.
+import { Conv } from './geometry';
 import { Scratch } from './scratch';
 import { PANEL } from './tile';
 
@@ -46,6 +47,13 @@ export class Window {
     Window.sw = sw;
     Window.row = row;
     Window.taps = 0;
+  }
+
+  /** The convolution's own window over its input. */
+  static ofInput(): void {
+    Window.over(Conv.h, Conv.w, Conv.sh, Conv.sw, Conv.ow);
+    for (let u = 0; u < Conv.r; u++)
+      for (let v = 0; v < Conv.s; v++) Window.tap(u * Conv.dh - Conv.ph, v * Conv.dw - Conv.pw);
   }
 
   /** Adds a tap: position (i, j) reads (i sh + dy, j sw + dx). */

@@ -1,0 +1,75 @@
+// The gradient of a convolution by its weight: columns(x) · g', stored transposed. Positions are counted through all
+// images, so that blocks stay deep when images are small.
+import { Conv } from './geometry';
+import { Pack } from './pack';
+import { plain, WEIGHT } from './plain';
+import { Scratch } from './scratch';
+import { DEPTH, HEIGHT, PANEL, Tile, WIDTH } from './tile';
+import { MOST_TAPS, Window } from './window';
+
+export function gradWeight(gw: usize, x: usize, g: usize): void {
+  const size = Conv.oh * Conv.ow;
+  const row = Conv.cg * Conv.r * Conv.s;
+  if (Conv.n * size <= 0 || Conv.thin() || Conv.r * Conv.s > MOST_TAPS) {
+    memory.fill(gw, 0, usize(Conv.k * row) << 2);
+    if (Conv.n * size > 0) plain(WEIGHT, x, gw, g);
+    return;
+  }
+  Window.ofInput();
+  for (let j = 0; j < PANEL; j++) store<i32>(Scratch.offsets() + (usize(j) << 2), (j * row) << 2);
+  for (let group = 0; group < Conv.groups; group++)
+    for (let p = 0; p < Conv.n * size; p += DEPTH)
+      for (let f = 0; f < Conv.kg; f += WIDTH) block(gw, x, g, group, p, f);
+}
+
+/** What the positions from p on give to at most WIDTH outputs of a group, from the f-th on. */
+function block(gw: usize, x: usize, g: usize, group: i32, p: i32, f: i32): void {
+  const depth = min(DEPTH, Conv.n * Conv.oh * Conv.ow - p);
+  const width = min(WIDTH, Conv.kg - f);
+  const output = group * Conv.kg + f;
+  const rows = Conv.cg * Window.taps;
+  const line = usize(depth) << 2;
+  packOutputs(g, output, width, p, depth);
+  for (let i = 0; i < rows; i += HEIGHT) {
+    const height = min(HEIGHT, rows - i);
+    packColumns(x, group * Conv.cg, i, height, p, depth);
+    for (let j = 0; j < width; j += PANEL) {
+      const to = gw + (usize((output + j) * rows + i) << 2);
+      const b = Scratch.gradients() + usize(j) * line;
+      const cols = min(PANEL, width - j);
+      Tile.scatter(to, 4, cols, Scratch.offsets(), Scratch.a(), line, 2 * line, 4, b, height, depth, p > 0);
+    }
+  }
+}
+
+/** Panels of g': positions by 16 outputs. */
+function packOutputs(g: usize, f: i32, width: i32, p: i32, depth: i32): void {
+  const size = Conv.oh * Conv.ow;
+  let to = Scratch.gradients();
+  for (let j = 0; j < width; j += PANEL)
+    for (let at = p; at < p + depth;) {
+      const count = min(p + depth - at, size - (at % size));
+      const from = g + (usize(((at / size) * Conv.k + f + j) * size + (at % size)) << 2);
+      Pack.columns(to, from, Conv.outPlane(), count, min(PANEL, width - j), 1);
+      to += usize(count) << 6;
+      at += count;
+    }
+}
+
+/** Rows of columns(x), (channel, tap) from the i-th on, over `depth` positions. */
+function packColumns(x: usize, channel: i32, i: i32, height: i32, p: i32, depth: i32): void {
+  const size = Conv.oh * Conv.ow;
+  const end = x + usize(Conv.n * Conv.c) * Conv.inPlane();
+  let to = Scratch.a();
+  for (const last = i + height; i < last; i++) {
+    const t = i % Window.taps;
+    const e = channel + i / Window.taps;
+    for (let at = p; at < p + depth;) {
+      const count = min(p + depth - at, size - (at % size));
+      const plane = x + usize((at / size) * Conv.c + e) * Conv.inPlane();
+      Window.run(to, plane, end, t, at % size, count);
+      to += usize(count) << 2;
+      at += count;
+    }
+  }
+}
