@@ -37,7 +37,11 @@ struct ConvTarget {
 template <int R, int V>
 static void convTile(i64 terms, const float* a, const int32_t* offsets, const float* image, const Spot* spots,
                      const ConvTarget& t) {
-  vf acc[R][V] = {};
+  vf acc[R][V];
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc[i][v] = t.bias ? splat(t.bias[i]) : vf{};
   const float* b[V];
   for (int v = 0; v < V; ++v) b[v] = image + spots[v].in;
   for (i64 p = 0; p < terms; ++p) {
@@ -53,15 +57,9 @@ static void convTile(i64 terms, const float* a, const int32_t* offsets, const fl
     }
     a += R;
   }
-  if (t.bias)
-#pragma GCC unroll 8
-    for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) acc[i][v] += t.bias[i];
-#pragma GCC unroll 8
-  for (int i = 0; i < R; ++i)
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) storeSpot(t.out + i * t.plane, acc[i][v], spots[v], t.step);
+  for (int v = 0; v < V; ++v)
+    storeSpot<R>(t.out, [&](int i) { return acc[i][v]; }, spots[v], t.plane, t.step);
 }
 
 using ConvKernel = void (*)(i64, const float*, const int32_t*, const float*, const Spot*, const ConvTarget&);
@@ -138,7 +136,7 @@ static void conv2d(Context& cx, float* y, const float* x, const float* w, const 
   if (n * k * q.oh * q.ow == 0) return;
   const Padded copy{q.cg, h + 2 * ph, sw, ceilDiv(width + 2 * pw, sw), ph, pw};
   const i64 terms = q.cg * r * s, plane = q.oh * q.ow, pitch = sh * copy.phases * copy.pitch;
-  const Field field{q.oh, q.ow, pitch, 0, q.ow, 1};
+  const Field field{q.oh, q.ow, pitch, 0, q.ow, 1, terms};
   const i64 spots = field.count(), tiles = ceilDiv(q.kg, CHANNELS);
   const int threads = n * k * plane * terms < 2 * CONV_GRAIN ? 1 : cx.threads;
 
@@ -242,7 +240,7 @@ static void conv2dGradInput(Context& cx, float* gx, const float* g, const float*
     const i64 py = f / least(sw, width), px = f % least(sw, width);
     const i64 count = listTaps(q, copy, py, px, taps), terms = q.kg * count;
     const Field field{
-        ceilDiv(h - py, sh), ceilDiv(width - px, sw), copy.pitch, py * width + px, sh * width, sw};
+        ceilDiv(h - py, sh), ceilDiv(width - px, sw), copy.pitch, py * width + px, sh * width, sw, terms};
     field.list(spots);
     list[f] = Phase{terms, field.count(), sw, offsets, spots, weights};
     for (i64 p = 0; p < terms; ++p)

@@ -121,12 +121,12 @@ struct GradLayout {
 
   void list(const Conv& q, Spot* spots_) const {
     if (runsOn) {
-      Field{q.oh, q.ow, pitch, 0, q.ow, 1}.list(spots_);
+      Field{q.oh, q.ow, pitch, 0, q.ow, 1, INT32_MAX}.list(spots_);
       return;
     }
     const i64 each = ceilDiv(q.ow, W);
     for (i64 i = 0; i < q.oh; ++i) {
-      Field{1, q.ow, 0, i * q.ow, 0, 1}.list(spots_ + i * each);
+      Field{1, q.ow, 0, i * q.ow, 0, 1, 0}.list(spots_ + i * each);
       for (i64 k = 0; k < each; ++k) spots_[i * each + k].in += static_cast<int32_t>(i * pitch);
     }
   }

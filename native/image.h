@@ -90,10 +90,14 @@ struct Field {
   i64 rows, cols, pitch;
   /** Output index of the first, and steps from row to row and from column to column. */
   i64 out, rowStep, colStep;
+  /** Terms that a vector of outputs sums. */
+  i64 terms;
 
-  /** Vectors may run over the ends of rows when outputs are dense and that saves some. */
+  /** Vectors may run over the ends of rows when outputs are dense and that saves more than the gaps cost:
+   * about 8 terms. */
   bool runsOn() const {
-    return colStep == 1 && rowStep == cols && ceilDiv((rows - 1) * pitch + cols, W) < rows * ceilDiv(cols, W);
+    const i64 flat = ceilDiv((rows - 1) * pitch + cols, W), byRows = rows * ceilDiv(cols, W);
+    return colStep == 1 && rowStep == cols && (byRows - flat) * terms > 8 * byRows;
   }
   i64 count() const {
     if (rows == 0 || cols == 0) return 0;
@@ -126,26 +130,40 @@ struct Field {
   }
 };
 
-/** Stores the lanes that are outputs, side by side or `step` apart. */
-INLINE void storeSpot(float* out, vf v, const Spot& spot, i64 step) {
+/** Stores the lanes that are outputs of R vectors, side by side or `step` apart; vectors go `plane` apart. */
+template <int R, class Get>
+INLINE void storeSpot(float* out, const Get& get, const Spot& spot, i64 plane, i64 step) {
   out += spot.out;
   if (step == 1 && spot.mask == ALL) {
-    storeAs(out, v);
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) storeAs(out + i * plane, get(i));
+    return;
+  }
+  if (step == 1 && (spot.mask & (spot.mask + 1)) == 0) {
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) storePart(out + i * plane, get(i), spot.count);
     return;
   }
 #if defined(__AVX512F__)
   if (step == 1) {
-    storePart(out, _mm512_maskz_compress_ps(static_cast<__mmask16>(spot.mask), v), spot.count);
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i)
+      storePart(out + i * plane, _mm512_maskz_compress_ps(static_cast<__mmask16>(spot.mask), get(i)),
+                spot.count);
     return;
   }
 #endif
-  float lane[W];
-  storeAs(lane, v);
-  for (int k = 0; k < W; ++k)
-    if (spot.mask >> k & 1) {
-      *out = lane[k];
-      out += step;
-    }
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) {
+    float lane[W];
+    storeAs(lane, get(i));
+    float* to = out + i * plane;
+    for (int k = 0; k < W; ++k)
+      if (spot.mask >> k & 1) {
+        *to = lane[k];
+        to += step;
+      }
+  }
 }
 
 }  // namespace THALWEG_NAMESPACE

@@ -202,11 +202,10 @@ INLINE vf gelu(vf x) {
   return 0.5f * t * (1.0f + erf(t * 0.707106781186547524f));
 }
 
+/** x/2 (1 + tanh u) is x σ(2u), with 2u = 2 √(2/π) (x + 0.044715 x³). */
 INLINE vf geluTanh(vf x) {
   const vf t = x < -14.0f ? splat(-14.0f) : x;
-  // √(2/π) and √(2/π) 0.044715
-  const vf inner = t * fma(t * t, 0.0356774081f, splat(0.797884561f));
-  return 0.5f * t * (1.0f + tanh(inner));
+  return t * sigmoid(t * fma(t * t, 0.0713548163f, splat(1.59576912f)));
 }
 
 /** log2 x in double, for a positive float32: s = (m-1)/(m+1), odd series to s^15; |s| < 0.172, so within

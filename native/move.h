@@ -1,7 +1,7 @@
 // Kernels that move numbers: strided copies, gathers and scatters. Indices come from users, so each is
 // checked here: one out of range gives NaN in a gather and is left out of a scatter.
 #pragma once
-#include "loop.h"
+#include "pack.h"
 
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
@@ -10,19 +10,26 @@ INLINE void copyRun(float* out, const float* x, i64 n) {
   span(0, n, [=](auto how, i64 k) { how.store(out + k, how.load(x + k)); });
 }
 
-/** Side of the squares in which a transpose walks: 16 rows of 16 reals are 16 cache lines on either side. */
-constexpr i64 SQUARE = 16;
+/** Up to W rows that a transpose turns at a time. */
+constexpr i64 SQUARE = W;
 
-/** out[i · so + j] = x[i + j · sx]: both sides in lines, square by square. */
+/** out[i · so + j] = x[i + j · sx] in squares of vectors: both sides are met in lines. */
 static void transposeRun(float* out, i64 so, const float* x, i64 sx, i64 rows, i64 cols) {
-  for (i64 i = 0; i < rows; i += SQUARE)
-    for (i64 j = 0; j < cols; j += SQUARE) {
-      const i64 h = least(SQUARE, rows - i), w = least(SQUARE, cols - j);
-      float square[SQUARE * SQUARE];
-      for (i64 q = 0; q < w; ++q)
-        for (i64 p = 0; p < h; ++p) square[p * SQUARE + q] = x[(j + q) * sx + i + p];
-      for (i64 p = 0; p < h; ++p)
-        for (i64 q = 0; q < w; ++q) out[(i + p) * so + j + q] = square[p * SQUARE + q];
+  for (i64 i = 0; i < rows; i += W)
+    for (i64 j = 0; j < cols; j += W) {
+      const int h = static_cast<int>(least(W, rows - i)), w = static_cast<int>(least(W, cols - j));
+      vf v[W];
+      if (h == W && w == W) {
+#pragma GCC unroll 16
+        for (int q = 0; q < W; ++q) v[q] = loadAs<vf>(x + (j + q) * sx + i);
+        transpose(v);
+#pragma GCC unroll 16
+        for (int p = 0; p < W; ++p) storeAs(out + (i + p) * so + j, v[p]);
+      } else {
+        for (int q = 0; q < W; ++q) v[q] = q < w ? loadPart(x + (j + q) * sx + i, h) : vf{};
+        transpose(v);
+        for (int p = 0; p < h; ++p) storePart(out + (i + p) * so + j, v[p], w);
+      }
     }
 }
 

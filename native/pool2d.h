@@ -114,7 +114,26 @@ static void avgPoolPlane(const Pooling& q, bool countPad, float* y, const float*
   }
 }
 
+/** Every element of g, a quarter of it, to its four places. */
+static void avgPoolGradHalves(const Pooling& q, float* gx, const float* g) {
+  const vi lane = lanes();
+  for (i64 i = 0; i < q.oh; ++i)
+    span(0, q.ow, [&](auto how, i64 j) {
+      const vf v = how.load(g + i * q.ow + j) * 0.25f;
+      const vf first = __builtin_shuffle(v, lane >> 1), second = __builtin_shuffle(v, (lane >> 1) + W / 2);
+      for (i64 r = 0; r < 2; ++r) {
+        float* to = gx + (2 * i + r) * q.w + 2 * j;
+        Part{static_cast<int>(least(W, 2 * how.count))}.store(to, first);
+        if (2 * how.count > W) Part{2 * how.count - W}.store(to + W, second);
+      }
+    });
+}
+
 static void avgPoolGradPlane(const Pooling& q, bool countPad, float* gx, const float* g) {
+  if (q.halves() && q.h % 2 == 0 && q.w % 2 == 0) {
+    avgPoolGradHalves(q, gx, g);
+    return;
+  }
   span(0, q.h * q.w, [=](auto how, i64 k) { how.store(gx + k, vf{}); });
   for (i64 i = 0; i < q.oh; ++i)
     for (i64 j = 0; j < q.ow; ++j) {
