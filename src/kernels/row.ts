@@ -8,7 +8,7 @@ export interface Cells {
   i: Int32Array;
   u: Uint32Array;
   /** Rounds to the width of `f`: `Math.fround`, or nothing in double precision. */
-  round(x: number): number;
+  readonly round: (x: number) => number;
 }
 
 /** One call for the tests and the benchmark: the numbers among the arguments, in order. */

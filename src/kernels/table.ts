@@ -1,15 +1,28 @@
 // The kernel table: every kernel's name and facts. The engines must offer exactly these, with these arguments.
 import type { KernelRow } from './row.js';
 import { convolution } from './table/conv.js';
+import { inplace } from './table/inplace.js';
 import { matmul } from './table/matmul.js';
 import { move } from './table/move.js';
 import { norm } from './table/norm.js';
 import { pointwise } from './table/pointwise.js';
 import { random } from './table/random.js';
 import { reduce } from './table/reduce.js';
+import { slopes } from './table/slopes.js';
 import { updates } from './table/update.js';
 
-const rows = { ...pointwise, ...reduce, ...move, ...matmul, ...convolution, ...norm, ...random, ...updates };
+const rows = {
+  ...pointwise,
+  ...slopes,
+  ...inplace,
+  ...reduce,
+  ...move,
+  ...matmul,
+  ...convolution,
+  ...norm,
+  ...random,
+  ...updates,
+};
 
 export type KernelName = keyof typeof rows;
 export const table: Readonly<Record<KernelName, KernelRow>> = rows;

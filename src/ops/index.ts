@@ -1,10 +1,33 @@
 // The op table: the exports of these files that carry facts are the ops.
 export * from './pointwise.js';
 export * from './reduce.js';
-export * from './move.js';
+export {
+  reshape,
+  flatten,
+  squeeze,
+  unsqueeze,
+  permute,
+  transpose,
+  broadcastTo,
+  expand,
+  slice,
+  narrow,
+  pad,
+  type Padding,
+} from './move.js';
+export * from './join.js';
 export { indexSelect, embedding, gather, scatterAdd, flip, type IndexLike } from './gather.js';
 export { matmul, linear, dot, outer } from './matmul.js';
-export * from './conv.js';
+export {
+  conv1d,
+  conv2d,
+  convTranspose1d,
+  convTranspose2d,
+  type ConvOptions,
+  type ConvTransposeOptions,
+  type Pair,
+} from './conv.js';
+export * from './pool.js';
 export * from './norm.js';
 export * from './loss.js';
 export { rand, randn, randint, randperm, manualSeed, dropout, type DropoutOptions } from './random.js';

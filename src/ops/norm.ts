@@ -4,7 +4,7 @@ import { Storage } from '../memory/storage.js';
 import { checkOptions, shapeError, showShape } from '../tensor/errors.js';
 import { apply, define, sideEffect, type Op, type OpRow } from '../tensor/op.js';
 import { sizeOf, type Shape } from '../tensor/shape.js';
-import { asTensor, blank, inSomeScope, Tensor, type TensorLike } from '../tensor/tensor.js';
+import { asTensor, blank, inSomeScope, type Tensor, type TensorLike } from '../tensor/tensor.js';
 import { reshape } from './move.js';
 import { add, mul, rsqrt, square, sub } from './pointwise.js';
 import { mean, sum } from './reduce.js';

@@ -6,7 +6,8 @@ import { checkNumber, checkOptions, rangeError, showShape } from '../tensor/erro
 import { apply, define, type InputGrad, type Op, type OpFacts, type OpRow } from '../tensor/op.js';
 import { checkDim, checkDims, sizeOf, type Dims, type Shape } from '../tensor/shape.js';
 import { asTensor, type Tensor, type TensorLike } from '../tensor/tensor.js';
-import { broadcastTo, concat, flatten, narrow, reshape, transpose } from './move.js';
+import { concat } from './join.js';
+import { broadcastTo, flatten, narrow, reshape, transpose } from './move.js';
 import { abs, add, clamp, div, eq, exp, log, mul, pow, sign, sqrt, square, sub } from './pointwise.js';
 
 export interface KeepDim {

@@ -1,6 +1,6 @@
 // What an op row is, and how one is applied. A row is the only place where an op's facts stand: shape rule, forward,
 // gradient rules, samples and error cases. Gradient rules are written in ops, so they can be differentiated again.
-import { Storage } from '../memory/storage.js';
+import type { Storage } from '../memory/storage.js';
 import type { Shape } from './shape.js';
 import { blank, inSomeScope, Tensor, type Node } from './tensor.js';
 

@@ -142,7 +142,7 @@ export class Tensor {
   }
 }
 
-// eslint-disable-next-line @typescript-eslint/no-empty-object-type, @typescript-eslint/no-unsafe-declaration-merging
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export interface Tensor extends Methods {
   backward(options?: BackwardOptions): void;
 }

@@ -83,3 +83,83 @@ export const norm = {
     tolerance: 2e-5,
   },
 } as const satisfies Record<string, KernelRow>;
+
+/** [rows, cols, eps] */
+const ROWS: KernelCase[] = [
+  { args: [1, 1, 1e-5] },
+  { args: [0, 8, 1e-5] },
+  { args: [3, 10, 1e-5] },
+  { args: [5, 16, 1e-3] },
+  { args: [4, 67, 1e-5] },
+  { args: [33, 128, 1e-5] },
+  { args: [2, 1000, 1e-5] },
+];
+
+/** Normalisation over the rows of a matrix. */
+export const layers = {
+  /**
+   * y = (x - mean) rstd · w + b over each row, rstd = 1/√(var + eps) with the biased variance.
+   * (y, mean, rstd, x, w, b, rows, cols, eps); w and b have cols entries and may each be absent.
+   */
+  layerNorm: {
+    sig: 'oooiiinns',
+    extents: (rows, cols) => [rows! * cols!, rows!, rows!, rows! * cols!, cols!, cols!],
+    ref: (m, y, mean, rstd, x, w, b, rows, cols, eps) => {
+      for (let i = 0; i < rows!; i++) {
+        const at = i * cols!;
+        let [mu, variance] = [0, 0];
+        for (let j = 0; j < cols!; j++) mu += m.f[x! + at + j]! / cols!;
+        for (let j = 0; j < cols!; j++) variance += (m.f[x! + at + j]! - mu) ** 2 / cols!;
+        const inverse = 1 / Math.sqrt(variance + eps!);
+        m.f[mean! + i] = mu;
+        m.f[rstd! + i] = inverse;
+        for (let j = 0; j < cols!; j++)
+          m.f[y! + at + j] =
+            (m.f[x! + at + j]! - mu) * inverse * (w ? m.f[w + j]! : 1) + (b ? m.f[b + j]! : 0);
+      }
+    },
+    cases: ROWS.flatMap((c) => [c, { ...c, absent: [4, 5] }, { ...c, absent: [5] }]),
+    domain: [-2, 2],
+    tolerance: 1e-5,
+  },
+  /**
+   * Gradients of layerNorm: with h = (x - mean) rstd and e = g w: gb = Σ_rows g, gw = Σ_rows g h,
+   * gx = rstd (e - mean_cols e - h mean_cols(e h)).
+   * (gx, gw, gb, g, x, mean, rstd, w, rows, cols); gw and gb, and w, may be absent.
+   */
+  layerNormGrad: {
+    sig: 'oooiiiiinn',
+    extents: (rows, cols) => [rows! * cols!, cols!, cols!, rows! * cols!, rows! * cols!, rows!, rows!, cols!],
+    ref: (m, gx, gw, gb, g, x, mean, rstd, w, rows, cols) => {
+      const [dw, db] = [new Float64Array(cols!), new Float64Array(cols!)];
+      for (let i = 0; i < rows!; i++) {
+        const at = i * cols!;
+        const [mu, inverse] = [m.f[mean! + i]!, m.f[rstd! + i]!];
+        const h = (j: number): number => (m.f[x! + at + j]! - mu) * inverse;
+        const e = (j: number): number => m.f[g! + at + j]! * (w ? m.f[w + j]! : 1);
+        let [sum, dot] = [0, 0];
+        for (let j = 0; j < cols!; j++) {
+          sum += e(j) / cols!;
+          dot += (e(j) * h(j)) / cols!;
+          dw[j]! += m.f[g! + at + j]! * h(j);
+          db[j]! += m.f[g! + at + j]!;
+        }
+        for (let j = 0; j < cols!; j++) m.f[gx! + at + j] = inverse * (e(j) - sum - h(j) * dot);
+      }
+      if (gw) m.f.set(dw, gw);
+      if (gb) m.f.set(db, gb);
+    },
+    cases: ROWS.map(({ args }) => args.slice(0, 2)).flatMap((args): KernelCase[] => [
+      { args },
+      { args, absent: [1, 2, 7] },
+    ]),
+    domain: [
+      [-2, 2],
+      [-2, 2],
+      [-0.5, 0.5],
+      [0.5, 2],
+      [0.5, 2],
+    ],
+    tolerance: 3e-5,
+  },
+} as const satisfies Record<string, KernelRow>;

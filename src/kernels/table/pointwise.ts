@@ -9,7 +9,7 @@ interface UnaryFacts {
   special?: Special;
 }
 
-const SIZES = [0, 1, 3, 4, 5, 15, 16, 17, 31, 33, 63, 64, 65, 1000];
+export const SIZES = [0, 1, 3, 4, 5, 15, 16, 17, 31, 33, 63, 64, 65, 1000];
 const { NaN: nan, POSITIVE_INFINITY: inf, NEGATIVE_INFINITY: ninf } = Number;
 
 function unary(f: (x: number, round: Cells['round']) => number, facts: UnaryFacts = {}): KernelRow {
@@ -67,21 +67,6 @@ function binary(
     domain: [-100, 100],
     ulp: 0,
     ...facts,
-  };
-}
-
-/** `reluGrad`-like rows: (out, g, y, n), the gradient of a unary function from its output. */
-function fromOutput(f: (g: number, y: number, round: Cells['round']) => number, domain: Range): KernelRow {
-  return {
-    sig: 'oiin',
-    extents: (n) => [n!, n!, n!],
-    ref: (m, o, g, y, n) => {
-      for (let k = 0; k < n!; k++) m.f[o! + k] = f(m.f[g! + k]!, m.f[y! + k]!, m.round);
-    },
-    cases: SIZES.map((n) => ({ args: [n] })),
-    inPlace: true,
-    domain: [[-10, 10], domain],
-    ulp: 0,
   };
 }
 
@@ -368,13 +353,6 @@ export const pointwise = {
   gt: binary((a, b) => truth(a > b)),
   ge: binary((a, b) => truth(a >= b)),
 
-  /** g where y > 0, else 0: the gradient of relu from its output. */
-  reluGrad: fromOutput((g, y) => (y > 0 ? g : 0), [-1, 1]),
-  /** g (1 - y)(1 + y): the gradient of tanh from its output; the product form keeps digits near |y| = 1. */
-  tanhGrad: fromOutput((g, y, r) => g * r(r(1 - y) * r(1 + y)), [-1, 1]),
-  /** g y (1 - y): the gradient of the logistic function from its output. */
-  sigmoidGrad: fromOutput((g, y, r) => g * r(y * r(1 - y)), [0, 1]),
-
   /** gelu with the exact erf: x Φ(x). Below -13 the result is -0 or a subnormal. */
   gelu: {
     ...unary((x) => (x === ninf ? 0 : 0.5 * x * erfcSafe(-x / Math.SQRT2)), {
@@ -400,68 +378,6 @@ export const pointwise = {
     }),
     ulp: undefined,
     tolerance: 2e-6,
-  },
-
-  /** a where c is not 0, else b: (out, c, a, b, n). */
-  where: {
-    sig: 'oiiin',
-    extents: (n) => [n!, n!, n!, n!],
-    ref: (m, o, c, a, b, n) => {
-      for (let k = 0; k < n!; k++) m.f[o! + k] = m.f[c! + k] !== 0 ? m.f[a! + k]! : m.f[b! + k]!;
-    },
-    cases: SIZES.map((n) => ({ args: [n] })),
-    domain: [
-      [-1, 1],
-      [-9, 9],
-      [-9, 9],
-    ],
-    ulp: 0,
-  },
-  /** out = value: (out, value, n). */
-  fill: {
-    sig: 'osn',
-    extents: (_value, n) => [n!],
-    ref: (m, o, value, n) => void m.f.fill(value!, o!, o! + n!),
-    cases: SIZES.map((n) => ({ args: [1.5, n] })),
-    ulp: 0,
-  },
-  /** y += x: (y, x, n). */
-  accumulate: {
-    sig: 'uin',
-    extents: (n) => [n!, n!],
-    ref: (m, y, x, n) => {
-      for (let k = 0; k < n!; k++) m.f[y! + k] = m.f[y! + k]! + m.f[x! + k]!;
-    },
-    cases: SIZES.map((n) => ({ args: [n] })),
-    domain: [-10, 10],
-    ulp: 0,
-  },
-  /** x *= cell: (x, cell, n). */
-  scale: {
-    sig: 'ufn',
-    extents: (n) => [n!, 1],
-    ref: (m, x, cell, n) => {
-      for (let k = 0; k < n!; k++) m.f[x! + k] = m.f[x! + k]! * m.f[cell!]!;
-    },
-    cases: SIZES.map((n) => ({ args: [n], cells: [0.37] })),
-    domain: [-10, 10],
-    ulp: 0,
-  },
-  /** r += momentum (scale x - r), the running statistics of batch norm: (r, x, momentum, scale, n). */
-  blend: {
-    sig: 'uissn',
-    extents: (_momentum, _scale, n) => [n!, n!],
-    ref: (m, rp, x, momentum, scale, n) => {
-      const r = m.round;
-      const [a, s] = [r(momentum!), r(scale!)];
-      for (let k = 0; k < n!; k++) {
-        const old = m.f[rp! + k]!;
-        m.f[rp! + k] = old + r(a * r(r(s * m.f[x! + k]!) - old));
-      }
-    },
-    cases: SIZES.map((n) => ({ args: [0.1, 1.25, n] })),
-    domain: [-10, 10],
-    ulp: 0,
   },
 } as const satisfies Record<string, KernelRow>;
 
