@@ -9,31 +9,29 @@ import { describeMachine, head, lines, machine, verdict } from './report.js';
 import { runWork, sides, type Plan, type Result, type Work } from './runner.js';
 import { steps } from './steps.bench.js';
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    json: { type: 'string' },
-    peers: { type: 'boolean', default: true },
-    'install-peers': { type: 'boolean', default: false },
-    list: { type: 'boolean', default: false },
-  },
-  allowNegative: true,
-});
+const OPTIONS = {
+  only: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+  json: { type: 'string' },
+  peers: { type: 'boolean', default: true },
+  'install-peers': { type: 'boolean', default: false },
+  list: { type: 'boolean', default: false },
+} as const;
 
 /** The works whose `group/name` contains one of the words. */
-function selected(): Work[] {
+function selected(only?: string): Work[] {
   const groups = { kernels, optimizers, steps };
-  const words = options.only?.split(',').map((word) => word.trim().toLowerCase()) ?? [''];
+  const words = only?.split(',').map((word) => word.trim().toLowerCase()) ?? [''];
   const found = Object.entries(groups).flatMap(([group, works]) =>
     works.filter(({ name }) => words.some((word) => `${group}/${name}`.toLowerCase().includes(word))),
   );
-  if (found.length === 0) throw new Error(`no work's name contains "${options.only}"; --list shows them all`);
+  if (found.length === 0) throw new Error(`no work's name contains "${only}"; --list shows them all`);
   return found;
 }
 
 async function main(): Promise<void> {
-  const works = selected();
+  const { values: options } = parseArgs({ options: OPTIONS, allowNegative: true });
+  const works = selected(options.only);
   if (options.list) return console.log(works.map(({ name }) => name).join('\n'));
   if (options['install-peers']) installPeers();
   const threads = [...new Set([1, Math.min(2, os.availableParallelism())])];
