@@ -1,10 +1,10 @@
 // Matrix products, row-major: blocks of B are packed into panels of 16 columns, A is read where it lies, or packed when it
-// is stored transposed. Sums run in the order of k within blocks of 256, whatever the path, so small and large agree.
+// is stored transposed and large. Sums run in the order of k within blocks of 256, whether B is packed or not.
 import { Pack } from './pack';
 import { gelu, relu, sigmoid, tanh } from './pointwise';
-import { Vector } from './vector';
 import { Scratch } from './scratch';
 import { DEPTH, HEIGHT, PANEL, Tile, WIDTH } from './tile';
+import { Vector } from './vector';
 
 const RELU = 1;
 const GELU = 2;
@@ -19,7 +19,7 @@ function activate(row: usize, n: i32, act: i32): void {
   else sigmoid(row, row, n);
 }
 
-/** A rows × depth block of op(A), packed when its columns are its memory order and it is too large for L1. */
+/** Whether a block of op(A) is packed: when its rows are not its memory order and it is too large for L1. */
 class Left {
   @inline static packs(ta: i32, m: i32, k: i32, lda: usize): bool {
     return ta != 0 && m > 2 && usize(k) * lda > IN_PLACE;

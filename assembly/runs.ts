@@ -4,61 +4,68 @@ import { Lanes } from './simd';
 
 const BLOCK: usize = 16384;
 
-/** The terms of a sum: F has `v(at)`, four of them at byte offset `at` of its operands, and `one(at)`, one of them. */
-export class Terms {
-  static a: usize = 0;
-  static b: usize = 0;
-  /** A number that is subtracted from `a`. */
-  static shift: f32 = 0;
-}
+// The terms of a sum. `v(a, b, shift)`: the four at the addresses a and b; `one(a, b, shift)`: the first of them in the
+// first lane, zeros behind it.
 
 @final
 @unmanaged
 export class Plain {
-  @inline v(at: usize, shift: v128): v128 {
-    return v128.load(Terms.a + at);
+  @inline v(a: usize, b: usize, shift: v128): v128 {
+    return v128.load(a);
   }
-  @inline one(at: usize, shift: v128): v128 {
-    return v128.load32_zero(Terms.a + at);
+  @inline one(a: usize, b: usize, shift: v128): v128 {
+    return v128.load32_zero(a);
   }
 }
 /** (a - shift)². */
 @final
 @unmanaged
 export class Deviation {
-  @inline v(at: usize, shift: v128): v128 {
-    const d = f32x4.sub(v128.load(Terms.a + at), shift);
+  @inline v(a: usize, b: usize, shift: v128): v128 {
+    const d = f32x4.sub(v128.load(a), shift);
     return f32x4.mul(d, d);
   }
-  @inline one(at: usize, shift: v128): v128 {
-    const d = f32x4.sub(v128.load32_splat(Terms.a + at), shift);
+  @inline one(a: usize, b: usize, shift: v128): v128 {
+    const d = f32x4.sub(v128.load32_splat(a), shift);
     return f32x4.replace_lane(f32x4.splat(0), 0, f32x4.extract_lane(f32x4.mul(d, d), 0));
+  }
+}
+/** a b. */
+@final
+@unmanaged
+export class Together {
+  @inline v(a: usize, b: usize, shift: v128): v128 {
+    return f32x4.mul(v128.load(a), v128.load(b));
+  }
+  @inline one(a: usize, b: usize, shift: v128): v128 {
+    return f32x4.mul(v128.load32_zero(a), v128.load32_zero(b));
   }
 }
 /** (a - shift) b. */
 @final
 @unmanaged
 export class Product {
-  @inline v(at: usize, shift: v128): v128 {
-    return f32x4.mul(f32x4.sub(v128.load(Terms.a + at), shift), v128.load(Terms.b + at));
+  @inline v(a: usize, b: usize, shift: v128): v128 {
+    return f32x4.mul(f32x4.sub(v128.load(a), shift), v128.load(b));
   }
-  @inline one(at: usize, shift: v128): v128 {
-    return f32x4.mul(f32x4.sub(v128.load32_splat(Terms.a + at), shift), v128.load32_zero(Terms.b + at));
+  @inline one(a: usize, b: usize, shift: v128): v128 {
+    return f32x4.mul(f32x4.sub(v128.load32_zero(a), shift), v128.load32_zero(b));
   }
 }
 
 export class Run {
-  /** Σ F over n elements of `a` (and `b`). */
+  /** Σ F over n elements of `a` (and `b`); `by` is what F subtracts from `a`. */
   static total<F>(a: usize, b: usize, by: f32, n: i32): f64 {
-    Terms.a = a;
-    Terms.b = b;
     const bytes = usize(n) << 2;
     let sum: f64 = 0;
-    for (let at: usize = 0; at < bytes; at += BLOCK) sum += Run.block<F>(at, min(bytes, at + BLOCK), by);
+    for (let at: usize = 0; at < bytes; at += BLOCK) {
+      const size = min(bytes - at, BLOCK);
+      sum += Run.block<F>(a + at, b + at, size, by);
+    }
     return sum;
   }
 
-  private static block<F>(at: usize, end: usize, by: f32): f64 {
+  private static block<F>(a: usize, b: usize, size: usize, by: f32): f64 {
     const f = changetype<F>(0);
     const shift = f32x4.splat(by);
     let s0 = f32x4.splat(0);
@@ -69,18 +76,19 @@ export class Run {
     let s5 = s0;
     let s6 = s0;
     let s7 = s0;
-    for (; at + 128 <= end; at += 128) {
-      s0 = f32x4.add(s0, f.v(at, shift));
-      s1 = f32x4.add(s1, f.v(at + 16, shift));
-      s2 = f32x4.add(s2, f.v(at + 32, shift));
-      s3 = f32x4.add(s3, f.v(at + 48, shift));
-      s4 = f32x4.add(s4, f.v(at + 64, shift));
-      s5 = f32x4.add(s5, f.v(at + 80, shift));
-      s6 = f32x4.add(s6, f.v(at + 96, shift));
-      s7 = f32x4.add(s7, f.v(at + 112, shift));
+    const end = a + size;
+    for (; a + 128 <= end; a += 128, b += 128) {
+      s0 = f32x4.add(s0, f.v(a, b, shift));
+      s1 = f32x4.add(s1, f.v(a + 16, b + 16, shift));
+      s2 = f32x4.add(s2, f.v(a + 32, b + 32, shift));
+      s3 = f32x4.add(s3, f.v(a + 48, b + 48, shift));
+      s4 = f32x4.add(s4, f.v(a + 64, b + 64, shift));
+      s5 = f32x4.add(s5, f.v(a + 80, b + 80, shift));
+      s6 = f32x4.add(s6, f.v(a + 96, b + 96, shift));
+      s7 = f32x4.add(s7, f.v(a + 112, b + 112, shift));
     }
-    for (; at + 16 <= end; at += 16) s0 = f32x4.add(s0, f.v(at, shift));
-    for (; at < end; at += 4) s1 = f32x4.add(s1, f.one(at, shift));
+    for (; a + 16 <= end; a += 16, b += 16) s0 = f32x4.add(s0, f.v(a, b, shift));
+    for (; a < end; a += 4, b += 4) s1 = f32x4.add(s1, f.one(a, b, shift));
     s0 = f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3));
     s4 = f32x4.add(f32x4.add(s4, s5), f32x4.add(s6, s7));
     return Lanes.sum64(f32x4.add(s0, s4));

@@ -60,7 +60,7 @@ export class Lanes {
   }
 }
 
-/** Four vectors as one value is not to be had; the 4×4 transpose writes its columns `step` bytes apart. */
+/** Functions return one vector, so a 4 × 4 transpose stores its result: columns a to d as rows `step` bytes apart. */
 export class Square {
   @inline static transpose(to: usize, step: usize, a: v128, b: v128, c: v128, d: v128): void {
     const ab = i32x4.shuffle(a, b, 0, 4, 1, 5);

@@ -1,7 +1,7 @@
 // Softmax and its logarithm over the rows of a matrix, and their gradients. The largest element is taken away first, so no
 // exponential overflows; sums of exponentials run in float32 within 4096 elements and in double beyond.
 import { Curve } from './curves';
-import { Plain, Product, Run } from './runs';
+import { Plain, Run, Together } from './runs';
 import { Lanes, unary, zip } from './simd';
 
 /** Elements whose exponentials are added in float32. */
@@ -126,7 +126,7 @@ export function logSoftmax(o: usize, x: usize, rows: i32, cols: i32): void {
 export function softmaxGrad(o: usize, g: usize, y: usize, rows: i32, cols: i32): void {
   const size = usize(cols) << 2;
   for (let i = 0; i < rows; i++, o += size, g += size, y += size) {
-    Shared.a = f32(Run.total<Product>(g, y, 0, cols));
+    Shared.a = f32(Run.total<Together>(g, y, 0, cols));
     zip<Pull>(o, g, y, cols);
   }
 }

@@ -1,4 +1,4 @@
-// The register tile that every product and convolution runs in: its sums run in the order of k.
+// The register tile that every product and convolution runs in. Sums run in the order of k within a block of DEPTH.
 import { Scratch } from './scratch';
 
 /** Depth of a block: a panel of 16 columns is 16 KiB, a third of a common L1 cache. */
@@ -17,9 +17,14 @@ export class Tile {
     return f32x4.add(sum, f32x4.mul(a, b));
   }
 
+  @inline static finish(from: v128, sum: v128, lowest: v128): v128 {
+    return f32x4.pmax(f32x4.add(from, sum), lowest);
+  }
+
   /**
    * 2 × 16 outputs: c = max(from + Σ a b, lowest). Two rows of A, `ak` bytes from one element to the next; 16 columns of
-   * B, `bk` bytes from one row to the next. Eight sums are as many as V8 11 keeps in registers.
+   * B, `bk` bytes from one row to the next. Eight sums are as many as V8 11 keeps in registers. A block's sum is complete
+   * before it meets `from`, so rounding errors grow with its depth plus the number of blocks, not with their product.
    */
   static run(
     c0: usize,
@@ -34,14 +39,15 @@ export class Tile {
     k: i32,
     lowest: f32,
   ): void {
-    let p0 = v128.load(from0);
-    let p1 = v128.load(from0, 16);
-    let p2 = v128.load(from0, 32);
-    let p3 = v128.load(from0, 48);
-    let q0 = v128.load(from1);
-    let q1 = v128.load(from1, 16);
-    let q2 = v128.load(from1, 32);
-    let q3 = v128.load(from1, 48);
+    const zero = f32x4.splat(0);
+    let p0 = zero;
+    let p1 = zero;
+    let p2 = zero;
+    let p3 = zero;
+    let q0 = zero;
+    let q1 = zero;
+    let q2 = zero;
+    let q3 = zero;
     for (; k > 0; k--) {
       const x = v128.load32_splat(a0);
       const y = v128.load32_splat(a1);
@@ -62,14 +68,14 @@ export class Tile {
       b += bk;
     }
     const low = f32x4.splat(lowest);
-    v128.store(c0, f32x4.pmax(p0, low));
-    v128.store(c0, f32x4.pmax(p1, low), 16);
-    v128.store(c0, f32x4.pmax(p2, low), 32);
-    v128.store(c0, f32x4.pmax(p3, low), 48);
-    v128.store(c1, f32x4.pmax(q0, low));
-    v128.store(c1, f32x4.pmax(q1, low), 16);
-    v128.store(c1, f32x4.pmax(q2, low), 32);
-    v128.store(c1, f32x4.pmax(q3, low), 48);
+    v128.store(c0, Tile.finish(v128.load(from0), p0, low));
+    v128.store(c0, Tile.finish(v128.load(from0, 16), p1, low), 16);
+    v128.store(c0, Tile.finish(v128.load(from0, 32), p2, low), 32);
+    v128.store(c0, Tile.finish(v128.load(from0, 48), p3, low), 48);
+    v128.store(c1, Tile.finish(v128.load(from1), q0, low));
+    v128.store(c1, Tile.finish(v128.load(from1, 16), q1, low), 16);
+    v128.store(c1, Tile.finish(v128.load(from1, 32), q2, low), 32);
+    v128.store(c1, Tile.finish(v128.load(from1, 48), q3, low), 48);
   }
 
   /**

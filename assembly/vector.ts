@@ -1,5 +1,5 @@
 // Products with a vector: each element of the matrix is used once, so it is read in memory order and never packed.
-import { Product, Run } from './runs';
+import { Run, Together } from './runs';
 import { Scratch } from './scratch';
 
 /** Longest vector that the buffers hold, in elements. */
@@ -54,7 +54,7 @@ export class Vector {
   /** Scratch.a() = M x, rows of M as long as x. */
   private static dots(matrix: usize, ld: usize, count: i32, k: i32): void {
     for (let i: usize = 0; i < usize(count); i++, matrix += ld)
-      f32.store(Scratch.a() + (i << 2), f32(Run.total<Product>(matrix, Scratch.b(), 0, k)));
+      f32.store(Scratch.a() + (i << 2), f32(Run.total<Together>(matrix, Scratch.b(), 0, k)));
   }
 
   /** Scratch.a() = M' x, rows of M as long as Scratch.a(), four at a time. */
