@@ -5,7 +5,7 @@ import { openScope } from '../memory/arena.js';
 import { generator } from '../ops/random.js';
 import { add, mul, sum } from '../ops/index.js';
 import { checkOptions, describe, typeError } from '../tensor/errors.js';
-import { Tensor, wrap, type TensorLike, asTensor } from '../tensor/tensor.js';
+import { type Tensor, wrap, type TensorLike, asTensor } from '../tensor/tensor.js';
 import { grad } from './grad.js';
 
 export interface GradcheckOptions {

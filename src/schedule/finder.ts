@@ -101,9 +101,9 @@ export function suggestLr(records: readonly LrRecord[], options: SuggestLrOption
 }
 
 function checkRecords(where: string, records: readonly LrRecord[]): void {
-  if (!Array.isArray(records)) throw typeError(where, `records must be an array, got ${describe(records)}`);
-  records.forEach((record: unknown, i) => {
-    if (!Array.isArray(record) || typeof record[1] !== 'number')
+  if (!Array.isArray(records as unknown)) throw typeError(where, `records must be an array, got ${describe(records)}`);
+  records.forEach((record, i) => {
+    if (!Array.isArray(record as unknown) || typeof record[1] !== 'number')
       throw typeError(where, `records[${i}] must be [lr, loss], got ${describe(record)}`);
     checkNumber(where, `the rate of records[${i}]`, record[0], { above: i > 0 ? records[i - 1]![0] : 0 });
   });
