@@ -42,7 +42,7 @@ async function main(args: readonly string[]): Promise<number> {
   for (const [k, setting] of plan.settings.entries()) {
     if (signal.aborted) break;
     const label = `${k + 1}/${plan.settings.length} ${setting.name}`;
-    const outcome = await runSetting(plan, setting, progress, label, signal);
+    const outcome = await runSetting(plan, setting, { progress, label }, signal);
     if (outcome.run.result.steps === 0) break;
     outcomes.push(outcome);
     say(summary(outcome));

@@ -2,7 +2,7 @@
 import { data, manualSeed, optim, train, type Tensor } from 'thalweg';
 import { MODELS } from './model.js';
 import { earlyProbe, lateProbe, TEST_BATCH, type Plan } from './plan.js';
-import type { Setting } from './settings.js';
+import type { Chosen, Setting } from './settings.js';
 
 /** The accuracy that the table counts steps to. */
 export const TARGET = 0.97;
@@ -23,7 +23,7 @@ export interface Outcome {
 }
 
 /** Collects mistakes from outputs that come in the order of the images. */
-function collectMistakes(): { onBatch(output: Tensor, target: unknown): void; mistakes: Mistake[] } {
+function collectMistakes(): { onBatch: (output: Tensor, target: unknown) => void; mistakes: Mistake[] } {
   const mistakes: Mistake[] = [];
   let index = 0;
   return {
@@ -49,7 +49,7 @@ function collectMistakes(): { onBatch(output: Tensor, target: unknown): void; mi
 interface Probe extends train.Callback {
   points: train.CurvePoint[];
   reached: number | null;
-  latest(): string;
+  latest: () => string;
 }
 
 function probe(plan: Plan, test: data.DataLoader<[Tensor, Int32Array]>): Probe {
@@ -83,58 +83,77 @@ function remark(optimizer: optim.Optimizer, history: train.History): string {
   return [phase, ended].filter(Boolean).join(' ');
 }
 
+/** The rate of each step; that of SWATS after its switch is the SGD rate that it found. */
+function ratesOf(optimizer: optim.Optimizer, { lr }: train.History): number[] {
+  if (!(optimizer instanceof optim.SWATS) || optimizer.switchStep === null) return lr;
+  const { switchStep, switchedLr } = optimizer;
+  return lr.map((rate, k) => (k < switchStep ? rate : switchedLr!));
+}
+
+/** The curves and numbers of a run as the report keeps them. */
+function reportOf(
+  setting: Setting,
+  chosen: Chosen,
+  optimizer: optim.Optimizer,
+  history: train.History,
+  { points, reached }: Probe,
+  result: Pick<train.ReportRun['result'], 'accuracy' | 'loss' | 'seconds'>,
+): train.ReportRun {
+  const momenta = history.lr.map((_, step) => chosen.moves?.at(step).momentum);
+  return {
+    name: setting.name,
+    settings: chosen.text,
+    why: setting.why,
+    loss: roundAll(history.loss),
+    lr: roundAll(ratesOf(optimizer, history)) as number[],
+    ...(momenta[0] === undefined ? {} : { momentum: roundAll(momenta as number[]) as number[] }),
+    accuracy: points,
+    result: {
+      ...result,
+      steps: history.steps,
+      samplesPerSecond: history.samples / Math.max(history.seconds, 1e-9),
+      stepsToTarget: reached,
+      stopped: remark(optimizer, history),
+    },
+  };
+}
+
+/** Where a run shows how far it is. */
+export interface Display {
+  progress: train.Progress | null;
+  label: string;
+}
+
 /** Trains with one setting; a signal ends it early and it still comes with what was done. */
 export async function runSetting(
   plan: Plan,
   setting: Setting,
-  progress: train.Progress | null,
-  label: string,
+  { progress, label }: Display,
   signal: AbortSignal,
 ): Promise<Outcome> {
+  const began = performance.now();
   manualSeed(plan.seed);
   const model = MODELS[plan.modelName].build();
   const chosen = setting.choose({ total: plan.updates, batch: plan.batch });
   const optimizer = chosen.optimizer(model);
-  const loader = new data.DataLoader(plan.train, {
+  const { epochs, accumulate, seed, updates: totalSteps } = plan;
+  const images = new data.DataLoader(plan.train, {
     batchSize: plan.piece,
     shuffle: true,
-    seed: plan.seed,
+    seed,
     dropLast: true,
   });
   const test = new data.DataLoader(plan.test, { batchSize: TEST_BATCH });
   const probing = probe(plan, test);
-  const began = performance.now();
-  const callbacks: train.Callback[] = [probing];
-  if (progress)
-    callbacks.push(train.showProgress({ progress, label, totalSteps: plan.updates, extra: probing.latest }));
-  const { epochs, accumulate } = plan;
-  const history = await train.fit(model, loader, { optimizer, epochs, accumulate, callbacks, signal });
+  const line = progress && train.showProgress({ progress, label, totalSteps, extra: probing.latest });
+  const callbacks = line ? [probing, line] : [probing];
+  const history = await train.fit(model, images, { optimizer, epochs, accumulate, callbacks, signal });
   const { mistakes, onBatch } = collectMistakes();
-  const final = await train.evaluate(model, test, { onBatch });
-  if (history.steps > 0) probing.points.push({ step: history.steps, value: final.accuracy });
-  if (final.accuracy >= TARGET) probing.reached ??= history.steps;
-  const momenta = history.lr.map((_, step) => chosen.moves?.at(step).momentum);
-  return {
-    run: {
-      name: setting.name,
-      settings: chosen.text,
-      why: setting.why,
-      loss: roundAll(history.loss),
-      lr: roundAll(history.lr) as number[],
-      ...(momenta[0] === undefined ? {} : { momentum: roundAll(momenta as number[]) as number[] }),
-      accuracy: probing.points,
-      result: {
-        accuracy: final.accuracy,
-        loss: final.loss,
-        steps: history.steps,
-        seconds: (performance.now() - began) / 1000,
-        samplesPerSecond: history.samples / Math.max(history.seconds, 1e-9),
-        stepsToTarget: probing.reached,
-        stopped: remark(optimizer, history),
-      },
-    },
-    mistakes,
-    tested: final.samples,
-    stopped: history.stopped === 'signal',
-  };
+  const { accuracy, loss, samples: tested } = await train.evaluate(model, test, { onBatch });
+  if (history.steps > 0) probing.points.push({ step: history.steps, value: accuracy });
+  if (accuracy >= TARGET) probing.reached ??= history.steps;
+  const seconds = (performance.now() - began) / 1000;
+  const result = { accuracy, loss, seconds };
+  const run = reportOf(setting, chosen, optimizer, history, probing, result);
+  return { run, mistakes, tested, stopped: history.stopped === 'signal' };
 }

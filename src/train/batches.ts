@@ -3,7 +3,7 @@
 import type { IndexLike } from '../ops/gather.js';
 import { reshape } from '../ops/move.js';
 import { describe, typeError } from '../tensor/errors.js';
-import { asTensor, type Nested, Tensor, type TensorLike } from '../tensor/tensor.js';
+import { asTensor, type Nested, type Tensor, type TensorLike } from '../tensor/tensor.js';
 
 /** What the model is called with; an Int32Array (ids) is passed as it is, everything else as a Tensor. */
 export type Input = TensorLike | Int32Array;

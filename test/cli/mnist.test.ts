@@ -107,8 +107,8 @@ describe('the MNIST job', () => {
     ]);
     expect(all.err).toContain('the full batch');
     expect(saved('offline').runs.map((r) => [r.name, r.result.steps])).toEqual([
-      ['SGDM', 3],
-      ['Adam', 3],
+      ['SGD', 3],
+      ['Adagrad', 3],
     ]);
   });
 

@@ -1,6 +1,6 @@
 // evaluate: means over samples, in evaluation mode.
 import { expect, test } from 'vitest';
-import { mseLoss, tensor, Tensor } from '../../src/index.js';
+import { mseLoss, tensor, type Tensor } from '../../src/index.js';
 import * as nn from '../../src/nn/index.js';
 import { currentScope } from '../../src/memory/arena.js';
 import { evaluate, type Pair } from '../../src/train/index.js';

@@ -142,7 +142,13 @@ describe('fit ends', () => {
       loss: mseLoss,
       epochs: 100,
       signal: controller.signal,
-      callbacks: [{ onStep: ({ step }) => void (step === 7 && controller.abort()) }],
+      callbacks: [
+        {
+          onStep: ({ step }) => {
+            if (step === 7) controller.abort();
+          },
+        },
+      ],
     });
     expect(history).toMatchObject({
       steps: 7,
