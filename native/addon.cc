@@ -238,6 +238,8 @@ napi_value attach(napi_env env, napi_callback_info info) {
   }
   if (instance->heap) napi_delete_reference(env, instance->heap);
   napi_create_reference(env, values[0], 1, &instance->heap);
+  // The heap is one run of memory that only grows; a part that is never touched still costs nothing.
+  wantHugePages(memory, length);
   instance->base = static_cast<char*>(memory);
   instance->bytes = length;
   instance->mailbox = reinterpret_cast<const double*>(instance->base + static_cast<size_t>(offset));

@@ -32,6 +32,8 @@ struct Context {
 /** At least `bytes` of scratch on a page's start; what was there is lost. Throws std::bad_alloc. */
 void* reserve(Context& context, size_t bytes);
 void release(Context& context);
+/** Asks the system for huge pages behind a long range: kernels then miss the TLB less. */
+void wantHugePages(void* memory, size_t bytes);
 /** Throws std::bad_alloc. */
 [[noreturn]] void outOfMemory();
 

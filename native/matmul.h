@@ -9,8 +9,8 @@ namespace THALWEG_NAMESPACE {
 
 /** Terms summed in registers before C is touched: a panel of TERMS × TILE_COLS reals passes through L1. */
 constexpr i64 TERMS = 512;
-/** Columns of B that are packed at a time: TERMS × COLS reals are 1 MiB and stay in L2. */
-constexpr i64 COLS = 512;
+/** Columns of B that are packed at a time: TERMS × COLS reals are 768 KiB and stay in an L2 of 1 MiB. */
+constexpr i64 COLS = 384;
 /** Tiles of A that are packed at a time: their rows are read side by side, and TERMS of them stay in L2. */
 constexpr i64 FACTOR_TILES = 8;
 /** Multiplications that are worth a second thread: two threads pay from about n = 64. */
@@ -99,14 +99,15 @@ static void productBlock(const MatrixProduct& q, i64 i0, i64 i1, i64 j, i64 cols
   }
 }
 
-/** Rows [i0, i1) and columns [j0, j1) of a product, on one thread. */
+/** Rows [i0, i1) and columns [j0, j1) of a product, on one thread. Blocks of terms are even, by k alone. */
 static void productRange(const MatrixProduct& q, i64 i0, i64 i1, i64 j0, i64 j1, float* scratch) {
-  for (i64 j = j0; j < j1; j += COLS) {
-    const i64 cols = least(COLS, j1 - j);
+  const i64 width = roundUp(ceilDiv(j1 - j0, ceilDiv(j1 - j0, COLS)), TILE_COLS);
+  const i64 depth = q.k == 0 ? 0 : roundUp(ceilDiv(q.k, ceilDiv(q.k, TERMS)), 16);
+  for (i64 j = j0; j < j1; j += width) {
     i64 p = 0;
     do {
-      const i64 terms = least(TERMS, q.k - p);
-      productBlock(q, i0, i1, j, cols, p, terms, scratch);
+      const i64 terms = least(depth, q.k - p);
+      productBlock(q, i0, i1, j, least(width, j1 - j), p, terms, scratch);
       p += terms;
     } while (p < q.k);
   }

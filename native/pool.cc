@@ -187,6 +187,17 @@ void release(Context& context) {
   context.scratch = {nullptr, 0};
 }
 
+void wantHugePages(void* memory, size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  const uintptr_t from = (reinterpret_cast<uintptr_t>(memory) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(memory) + bytes) / HUGE_PAGE * HUGE_PAGE;
+  if (from < to) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
+#else
+  (void)memory;
+  (void)bytes;
+#endif
+}
+
 void outOfMemory() { throw std::bad_alloc(); }
 
 void* reserve(Context& context, size_t bytes) {
@@ -196,9 +207,7 @@ void* reserve(Context& context, size_t bytes) {
   const size_t rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
   void* memory = nullptr;
   if (posix_memalign(&memory, HUGE_PAGE, rounded) != 0) outOfMemory();
-#if defined(MADV_HUGEPAGE)
-  madvise(memory, rounded, MADV_HUGEPAGE);
-#endif
+  wantHugePages(memory, rounded);
   context.scratch = {memory, rounded};
   return memory;
 }
