@@ -61,6 +61,8 @@ const MATRICES: KernelCase[] = [
   { args: [33, 64] },
 ];
 
+const SIGNED = [-4, 4] as const;
+
 /** (out, …inputs, rows, cols) over rows of a matrix. */
 function rowwise(inputs: number, row: (m: Cells, o: number, xs: number[], cols: number) => void): KernelRow {
   return {
@@ -77,7 +79,7 @@ function rowwise(inputs: number, row: (m: Cells, o: number, xs: number[], cols: 
         );
     },
     cases: MATRICES,
-    domain: [-4, 4],
+    domain,
     tolerance: 2e-6,
     inPlace: true,
   };
@@ -151,18 +153,26 @@ export const reduce = {
     const [top, sum] = shifted(m, x!, cols);
     for (let k = 0; k < cols; k++) m.f[o + k] = m.f[x! + k]! - top - Math.log(sum);
   }),
-  /** y (g - Σ g y): (out, g, y, rows, cols). */
-  softmaxGrad: rowwise(2, (m, o, [g, y], cols) => {
-    let total = 0;
-    for (let k = 0; k < cols; k++) total += m.f[g! + k]! * m.f[y! + k]!;
-    for (let k = 0; k < cols; k++) m.f[o + k] = m.f[y! + k]! * (m.f[g! + k]! - total);
-  }),
-  /** g - e^y Σ g: (out, g, y, rows, cols). */
-  logSoftmaxGrad: rowwise(2, (m, o, [g, y], cols) => {
-    let total = 0;
-    for (let k = 0; k < cols; k++) total += m.f[g! + k]!;
-    for (let k = 0; k < cols; k++) m.f[o + k] = m.f[g! + k]! - Math.exp(m.f[y! + k]!) * total;
-  }),
+  /** y (g - Σ g y), y a probability: (out, g, y, rows, cols). */
+  softmaxGrad: rowwise(
+    2,
+    (m, o, [g, y], cols) => {
+      let total = 0;
+      for (let k = 0; k < cols; k++) total += m.f[g! + k]! * m.f[y! + k]!;
+      for (let k = 0; k < cols; k++) m.f[o + k] = m.f[y! + k]! * (m.f[g! + k]! - total);
+    },
+    [SIGNED, [0, 1]],
+  ),
+  /** g - e^y Σ g, y a log-probability: (out, g, y, rows, cols). */
+  logSoftmaxGrad: rowwise(
+    2,
+    (m, o, [g, y], cols) => {
+      let total = 0;
+      for (let k = 0; k < cols; k++) total += m.f[g! + k]!;
+      for (let k = 0; k < cols; k++) m.f[o + k] = m.f[g! + k]! - Math.exp(m.f[y! + k]!) * total;
+    },
+    [SIGNED, [-8, 0]],
+  ),
 
   /**
    * √Σx², summed in double: (out[2], x, n); the norm is out[0] + out[1]. out[0] is not finite if some x is not, or if the
