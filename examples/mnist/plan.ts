@@ -161,13 +161,13 @@ export function readPlan(args: readonly string[]): Plan | null {
 export const TEST_BATCH = 500;
 
 /** Updates between two measurements of the accuracy: before it reaches the target, and afterwards. */
-export const earlyProbe = ({ mode }: Plan): number => ({ 'mini-batch': 25, online: 500, offline: 1 })[mode];
+export const earlyProbe = ({ mode }: Plan): number => ({ 'mini-batch': 10, online: 500, offline: 1 })[mode];
 export const lateProbe = (plan: Plan): number =>
   Math.max(1, Math.round(plan.updates / 6 / earlyProbe(plan))) * earlyProbe(plan);
 
-/** Measurements in a run: about eight before the target and one at each late point. */
+/** Measurements in a run: about fifteen before the target and one at each late point. */
 const probes = (plan: Plan): number =>
-  Math.min(8, plan.updates / earlyProbe(plan)) + plan.updates / lateProbe(plan);
+  Math.min(15, plan.updates / earlyProbe(plan)) + plan.updates / lateProbe(plan);
 
 /** Seconds that `fn` takes once it is warm. */
 function secondsOf(fn: () => unknown): number {

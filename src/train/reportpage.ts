@@ -92,7 +92,9 @@ function tiles(report: Report): string {
       ? tile(
           `First to ${+(report.target * 100).toFixed(2)} %`,
           `${showCount(fewest)} steps`,
-          quickest.map((r) => r.name).join(', '),
+          quickest.length > 3
+            ? `${quickest.length} of ${runs.length} runs`
+            : quickest.map((r) => r.name).join(', '),
         )
       : '',
     tile(

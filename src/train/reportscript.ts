@@ -85,7 +85,7 @@ function draw(id, curves, { range, log = true, reverse = false, show = plain, sp
   const table = uPlot.join(used.map(([c]) => c));
   const axis = { stroke: () => css('--soft'), font: '12px Inter, system-ui, sans-serif', ticks: { show: false },
     grid: { stroke: () => css('--grid'), width: 1 } };
-  const few = table[0].length < 60;
+  const few = table[0].length < 16;
   const options = {
     width: holder.clientWidth, height: 290, padding: [10, 20, 0, 0],
     scales: { x: { time: false }, y: { distr: log ? 3 : 1, dir: reverse ? -1 : 1, range: () => range } },

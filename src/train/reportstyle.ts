@@ -4,12 +4,12 @@
 // prettier-ignore
 export const PALETTE = {
   light: [
-    '#2f6fdf', '#e8710a', '#1b9e5a', '#d6336c', '#8446d0', '#0d9fb5',
-    '#8c5a3c', '#c29a00', '#5c6675', '#d93025', '#1f2a5a', '#6aa81c',
+    '#2f6fdf', '#e8710a', '#1b9e5a', '#e0569b', '#8446d0', '#0d9fb5',
+    '#8c5a3c', '#c29a00', '#6aa81c', '#d93025', '#1f2a5a', '#5c6675',
   ],
   dark: [
     '#74a5ff', '#ff9d52', '#4ccb8a', '#ff7fae', '#bb93ff', '#45cfe3',
-    '#cf9c7c', '#e8c547', '#a9b1be', '#ff7b72', '#cdd6ff', '#a8dc62',
+    '#cf9c7c', '#e8c547', '#a8dc62', '#ff7b72', '#cdd6ff', '#a9b1be',
   ],
 } as const;
 
