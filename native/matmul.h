@@ -8,9 +8,9 @@ namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
 /** Terms summed in registers before C is touched: a panel of TERMS × TILE_COLS reals passes through L1. */
-constexpr i64 TERMS = 512;
+constexpr i64 TERMS = 384;
 /** Columns of B that are packed at a time: TERMS × COLS reals are 768 KiB and stay in an L2 of 1 MiB. */
-constexpr i64 COLS = 384;
+constexpr i64 COLS = 512;
 /** Tiles of A that are packed at a time: their rows are read side by side, and TERMS of them stay in L2. */
 constexpr i64 FACTOR_TILES = 8;
 /** Multiplications that are worth a second thread: two threads pay from about n = 64. */
