@@ -1,25 +1,29 @@
 // The kernel table: every kernel's name and facts. The engines must offer exactly these, with these arguments.
 import type { KernelRow } from './row.js';
+import { attention } from './table/attention.js';
 import { convolution } from './table/conv.js';
 import { inplace } from './table/inplace.js';
 import { matmul } from './table/matmul.js';
 import { move } from './table/move.js';
-import { norm } from './table/norm.js';
+import { layers, norm } from './table/norm.js';
 import { pointwise } from './table/pointwise.js';
 import { random } from './table/random.js';
 import { reduce } from './table/reduce.js';
-import { slopes } from './table/slopes.js';
+import { curvedSlopes, slopes } from './table/slopes.js';
 import { updates } from './table/update.js';
 
 const rows = {
   ...pointwise,
   ...slopes,
+  ...curvedSlopes,
   ...inplace,
   ...reduce,
   ...move,
   ...matmul,
   ...convolution,
   ...norm,
+  ...layers,
+  ...attention,
   ...random,
   ...updates,
 };

@@ -6,7 +6,7 @@ import { inDouble } from '../../src/kernels/launch.js';
 import * as ops from '../../src/ops/index.js';
 import { generator as draws } from '../../src/ops/random.js';
 import type { OpFacts, OpRow, Sample } from '../../src/tensor/op.js';
-import { Tensor, wrap } from '../../src/tensor/tensor.js';
+import { type Tensor, wrap } from '../../src/tensor/tensor.js';
 import { sizeOf } from '../../src/tensor/shape.js';
 import { generator, SEED, seedOf } from '../support/random.js';
 

@@ -64,7 +64,11 @@ const MATRICES: KernelCase[] = [
 const SIGNED = [-4, 4] as const;
 
 /** (out, …inputs, rows, cols) over rows of a matrix. */
-function rowwise(inputs: number, row: (m: Cells, o: number, xs: number[], cols: number) => void): KernelRow {
+function rowwise(
+  inputs: number,
+  row: (m: Cells, o: number, xs: number[], cols: number) => void,
+  domain: KernelRow['domain'] = SIGNED,
+): KernelRow {
   return {
     sig: `o${'i'.repeat(inputs)}nn`,
     extents: (rows, cols) => Array<number>(inputs + 1).fill(rows! * cols!),
