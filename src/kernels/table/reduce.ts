@@ -165,7 +165,7 @@ export const reduce = {
       for (let k = 0; k < cols; k++) total += m.f[g! + k]! * m.f[y! + k]!;
       for (let k = 0; k < cols; k++) m.f[o + k] = m.f[y! + k]! * (m.f[g! + k]! - total);
     },
-    [SIGNED, [0, 1]],
+    [SIGNED, [0, 0.02]],
   ),
   /** g - e^y Σ g, y a log-probability: (out, g, y, rows, cols). */
   logSoftmaxGrad: rowwise(
