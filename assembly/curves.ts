@@ -59,6 +59,8 @@ const MISC: usize = memory.data<f32>([
   0.5, 8388608, -23, 0.9375, 0.70710678, -15,
   // 2 √(2/π), and that times 0.044715.
   1.59576912, 0.071354814, 4.1,
+  // 1/√(2π), and 6 √(2/π) times 0.044715.
+  0.39894228, 0.21406444,
 ]);
 
 export class Curve {
@@ -232,13 +234,16 @@ export class Curve {
     return f32x4.pmax(f32x4.pmin(y, Lanes.one()), f32x4.neg(Lanes.one()));
   }
 
-  @inline static erf(x: v128): v128 {
-    const t = f32x4.pmin(Lanes.abs(x), Curve.at(MISC, 8));
+  /** erf x for |x| ≤ 0.9375. */
+  @inline static erfNear(x: v128): v128 {
     const z = f32x4.mul(x, x);
     const y = f32x4.mul(z, z);
-    let near = Curve.join(Curve.pair(z, ERF_NEAR, 4), y, Curve.pair(z, ERF_NEAR, 2));
-    near = Curve.join(near, y, Curve.pair(z, ERF_NEAR, 0));
-    near = f32x4.add(x, f32x4.mul(x, near));
+    const p = Curve.join(Curve.pair(z, ERF_NEAR, 4), y, Curve.pair(z, ERF_NEAR, 2));
+    return Curve.join(x, Curve.join(p, y, Curve.pair(z, ERF_NEAR, 0)), x);
+  }
+  @inline static erf(x: v128): v128 {
+    const t = f32x4.pmin(Lanes.abs(x), Curve.at(MISC, 8));
+    const near = Curve.erfNear(x);
     const w = f32x4.mul(t, t);
     let far = Curve.join(Curve.at(ERF_FAR, 6), w, Curve.pair(t, ERF_FAR, 4));
     far = Curve.join(Curve.join(far, w, Curve.pair(t, ERF_FAR, 2)), w, Curve.pair(t, ERF_FAR, 0));
@@ -246,16 +251,19 @@ export class Curve {
     return v128.bitselect(Lanes.withSign(far, x), near, f32x4.gt(t, Curve.at(MISC, 3)));
   }
 
-  /** x Φ(x) = x (1 - E/2) right of 0, x E/2 left, E = erfc(|x|/√2). At -15 the exponential is 0. */
-  @inline static gelu(x: v128): v128 {
-    x = f32x4.pmax(x, Curve.at(MISC, 5));
+  /** Φ(x) = 1 - E/2 right of 0, E/2 left, E = erfc(|x|/√2): to 1.4e-7 / |x|. At ±15 the exponential is 0. */
+  @inline static normalFar(x: v128): v128 {
     const t = f32x4.mul(f32x4.pmin(Lanes.abs(x), f32x4.neg(Curve.at(MISC, 5))), Curve.at(MISC, 4));
     const w = f32x4.mul(t, t);
     let q = Curve.join(Curve.pair(t, ERFC, 8), w, Curve.pair(t, ERFC, 6));
     q = Curve.join(q, f32x4.mul(w, w), Curve.join(Curve.pair(t, ERFC, 4), w, Curve.pair(t, ERFC, 2)));
     q = Curve.join(q, w, Curve.pair(t, ERFC, 0));
     const e = f32x4.mul(Curve.half(), Curve.expDown(f32x4.neg(f32x4.mul(t, q))));
-    return f32x4.mul(x, v128.bitselect(e, f32x4.sub(Lanes.one(), e), i32x4.shr_s(x, 31)));
+    return v128.bitselect(e, f32x4.sub(Lanes.one(), e), i32x4.shr_s(x, 31));
+  }
+  @inline static gelu(x: v128): v128 {
+    x = f32x4.pmax(x, Curve.at(MISC, 5));
+    return f32x4.mul(x, Curve.normalFar(x));
   }
 
   /** x/2 (1 + tanh u) = x σ(2u). */
@@ -263,5 +271,41 @@ export class Curve {
     const z = f32x4.mul(x, x);
     const u = f32x4.mul(x, f32x4.add(Curve.at(MISC, 6), f32x4.mul(Curve.at(MISC, 7), z)));
     return f32x4.mul(x, Curve.sigmoid(u));
+  }
+
+  /** x within ±15, where the slopes below are 0 or 1; NaN stays. */
+  @inline static near(x: v128): v128 {
+    const low = Curve.at(MISC, 5);
+    return f32x4.pmin(f32x4.pmax(x, low), f32x4.neg(low));
+  }
+  /** d gelu / dx = Φ(x) + x φ(x). */
+  @inline static geluSlope(x: v128): v128 {
+    x = Curve.near(x);
+    const t = f32x4.mul(x, Curve.at(MISC, 4));
+    const bell = Curve.expDown(f32x4.neg(f32x4.mul(t, t)));
+    const near = Curve.join(Curve.half(), Curve.erfNear(t), Curve.half());
+    const below = v128.bitselect(Curve.normalFar(x), near, f32x4.gt(Lanes.abs(t), Curve.at(MISC, 3)));
+    return Curve.join(f32x4.mul(x, Curve.at(MISC, 9)), bell, below);
+  }
+  /** σ(v) + w σ'(v): with e = e^-|v|, σ' = e / (1 + e)² keeps its digits on both sides. */
+  @inline static gateSlope(v: v128, w: v128): v128 {
+    const one = Lanes.one();
+    const e = Curve.expDown(v128.or(v, Lanes.sign()));
+    const q = f32x4.div(one, f32x4.add(one, e));
+    const other = f32x4.mul(e, q);
+    return Curve.join(f32x4.mul(other, q), w, v128.bitselect(other, q, i32x4.shr_s(v, 31)));
+  }
+  /** d x σ(2u) / dx = σ(2u) + x (2u)' σ'(2u), (2u)' = 2k (1 + 3c x²). */
+  @inline static geluTanhSlope(x: v128): v128 {
+    x = Curve.near(x);
+    const z = f32x4.mul(x, x);
+    const u = f32x4.mul(x, Curve.join(Curve.at(MISC, 7), z, Curve.at(MISC, 6)));
+    const w = f32x4.mul(x, Curve.join(Curve.at(MISC, 10), z, Curve.at(MISC, 6)));
+    return Curve.gateSlope(u, w);
+  }
+  /** d x σ(x) / dx; beyond 88, σ' is 0. */
+  @inline static siluSlope(x: v128): v128 {
+    const far = Curve.at(DOWN, 0);
+    return Curve.gateSlope(x, f32x4.pmin(f32x4.pmax(x, far), f32x4.neg(far)));
   }
 }

@@ -2,6 +2,7 @@
 // offsets into the shared memory, 0 where an operand is absent. No kernel touches memory outside its operands, but for
 // the module's own constants and packing buffers below the heap.
 export * from './pointwise';
+export * from './slopes';
 export * from './pairwise';
 export * from './reduce';
 export * from './softmax';
@@ -9,6 +10,9 @@ export * from './move';
 export { matmul, sgemm } from './matmul';
 export * from './conv';
 export * from './norm';
+export * from './layerNorm';
+export { attention } from './attention';
+export { attentionGrad } from './attentionGrad';
 export { dropout, normal, uniform } from './random';
 export {
   adaboundStep,

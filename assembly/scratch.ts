@@ -21,6 +21,10 @@ export class Scratch {
   @inline static a(): usize {
     return start + (1 << 20);
   }
+  /** 2 MiB - 4 KiB that matrix products leave alone: they use the first megabyte of A's three. */
+  @inline static spare(): usize {
+    return start + (2 << 20);
+  }
   /** Convolutions pack one panel of B at a time, at most 1024 deep, so the rest of B's megabyte holds their tables. */
   @inline static tables(): usize {
     return start + (1 << 17);

@@ -37,6 +37,10 @@ const CASES: KernelCase[] = [
   { args: [2, 33, 40, 32, 32, 0.18, 0, 33 * 40] },
   { args: [1, 70, 65, 20, 24, 0.2, 0, 0] },
   { args: [2, 64, 64, 32, 32, 0.18, 1, 0] },
+  // More queries than keys, and the other way round: some keys are then seen by nobody.
+  { args: [1, 261, 70, 4, 4, 0.5, 1, 0] },
+  { args: [2, 5, 70, 4, 4, 0.5, 1, 0] },
+  { args: [2, 3, 0, 4, 4, 0.5, 0, 0] },
   { args: [0, 4, 4, 8, 8, 1, 0, 0] },
 ];
 
