@@ -199,6 +199,20 @@ function calibrate(plan: Plan): { update: number; test: number } {
   return { update, test: (test * plan.test.length) / some };
 }
 
+/** What does not run unless it is asked for, and why. */
+function leftOut({ mode, settings }: Plan): string[] {
+  const runs = settings.map((s) => s.key);
+  if (mode === 'online' && runs.length > 1 && !runs.includes('swats'))
+    return ['SWATS: from single images it switches to a rate that diverges; --optimizers swats runs it'];
+  if (
+    mode === 'offline' &&
+    OFFLINE.optimizers.every((key) => runs.includes(key)) &&
+    runs.length === OFFLINE.optimizers.length
+  )
+    return ['the others: an update costs a pass over all images; --optimizers names more'];
+  return [];
+}
+
 /** The plan in lines, with the time that it will take. */
 export function describePlan(plan: Plan): string {
   const { update, test } = calibrate(plan);
@@ -222,6 +236,7 @@ export function describePlan(plan: Plan): string {
     ],
     ['engine', `${info.name}, ${info.isa}, ${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`],
     ['runs', plan.settings.map((s) => s.name).join(', ')],
+    ...leftOut(plan).map((text) => ['left out', text]),
     [
       'time',
       `about ${train.showDuration(perRun * plan.settings.length)}; Ctrl-C ends it with a report of what was done`,
