@@ -29,6 +29,8 @@ export {
 } from './conv.js';
 export * from './pool.js';
 export * from './norm.js';
+export * from './layernorm.js';
+export * from './attention.js';
 export * from './loss.js';
 export { rand, randn, randint, randperm, manualSeed, dropout, type DropoutOptions } from './random.js';
 export * from './create.js';

@@ -23,7 +23,10 @@ type UnaryRule = (g: Tensor, y: Tensor, x: Tensor) => Tensor;
 interface UnaryFacts {
   /** dL/dx from dL/dy; null for functions that are flat where they have a derivative. */
   vjp: UnaryRule | null;
+  /** Kernel (out, g, y, n) of the first-order rule. */
   fused?: KernelName;
+  /** Kernel (out, g, x, n) of the first-order rule. */
+  fusedInput?: KernelName;
   domain?: Interval;
   kernel?: KernelName;
   order?: OpFacts['order'];
@@ -40,7 +43,7 @@ const unarySamples = (domain: Interval) => (): Sample[] => [
 
 function unary(
   name: KernelName,
-  { vjp, fused, domain = [-2, 2], order = vjp ? undefined : FLAT }: UnaryFacts,
+  { vjp, fused, fusedInput, domain = [-2, 2], order = vjp ? undefined : FLAT }: UnaryFacts,
 ): Unary {
   const row: OpRow<null> = {
     name,
@@ -48,6 +51,13 @@ function unary(
     forward: (y, [x]) => launch(name, y.storage.address(), x!.storage.address(), y.size),
     vjp: (g, y, [x]) => [vjp ? vjp(g, y, x!) : null],
     ...(fused ? { vjpFused: (g: Tensor, y: Tensor) => [apply(fusedRow(fused), [g, y], null)] } : {}),
+    ...(fusedInput
+      ? {
+          vjpFused: (g: Tensor, _y: Tensor, [x]: readonly Tensor[]) => [
+            apply(fusedRow(fusedInput), [g, x!], null),
+          ],
+        }
+      : {}),
   };
   const facts: OpFacts = { samples: unarySamples(domain), ...(order ? { order } : {}) };
   return define((x: TensorLike) => apply(row, [asTensor(name, x)], null), facts, row);
@@ -237,6 +247,7 @@ export const relu = unary('relu', {
 export const softplus = unary('softplus', { vjp: (g, _y, x) => mul(g, sigmoid(x)) });
 /** x sigmoid(x). */
 export const silu = unary('silu', {
+  fusedInput: 'siluGrad',
   // d = s + x s (1 - s), s = sigmoid(x)
   vjp: (g, y, x) => {
     const s = sigmoid(x);
@@ -254,6 +265,7 @@ export const round = unary('round', { vjp: null });
 export const trunc = unary('trunc', { vjp: null });
 
 const geluExact = unary('gelu', {
+  fusedInput: 'geluGrad',
   // d = Φ(x) + x φ(x)
   vjp: (g, _y, x) => {
     const cdf = mul(add(erf(mul(x, Math.SQRT1_2)), 1), 0.5);
@@ -262,6 +274,7 @@ const geluExact = unary('gelu', {
   },
 });
 const geluByTanh = unary('geluTanh', {
+  fusedInput: 'geluTanhGrad',
   // y = x/2 (1 + t), t = tanh(k (x + c x³)): d = (1 + t)/2 + x/2 (1 - t²) k (1 + 3 c x²)
   vjp: (g, _y, x) => {
     const [k, c] = [Math.sqrt(2 / Math.PI), 0.044715];

@@ -19,12 +19,18 @@ export function readGolden<T>(file: string): T[] {
 
 export const numberOf = (v: number | string): number => (typeof v === 'number' ? v : Number(v));
 
+/** Booleans, as a user would pass them, of tensors that stand for them. */
+const masks = new WeakMap<Tensor, never>();
+const flags = (v: unknown): unknown => (Array.isArray(v) ? v.map(flags) : v === 1);
+
 /** A tensor of the width that the engine computes in; integers become Int32Arrays. */
 export function decode(x: Encoded): Tensor {
   if (x.dtype === 'int64') return wrap(Int32Array.from(x.data, numberOf), x.shape);
   const values = realArray(sizeOf(x.shape));
-  x.data.forEach((v, k) => (values[k] = numberOf(v)));
-  return wrap(values, x.shape);
+  x.data.forEach((v, k) => (values[k] = Number(v)));
+  const result = wrap(values, x.shape);
+  if (x.dtype === 'bool') masks.set(result, flags(result.toArray()) as never);
+  return result;
 }
 
 /** Integers as nested arrays, as a user would pass them. */
@@ -125,6 +131,8 @@ const CALLS: Record<string, Call> = {
     t.batchNorm(x!, { ...(a as object), weight, bias, runningMean, runningVar } as never),
   layerNorm: ([x, weight, bias], { normalizedShape, eps }) =>
     t.layerNorm(x!, normalizedShape, { weight, bias, eps } as never),
+  scaledDotProductAttention: ([q, k, v, mask], a) =>
+    t.scaledDotProductAttention(q!, k!, v!, { ...a, ...(mask ? { attnMask: masks.get(mask) ?? mask } : {}) }),
   rmsNorm: ([x, weight], { normalizedShape, eps }) =>
     t.rmsNorm(x!, normalizedShape, { weight, eps } as never),
   groupNorm: ([x, weight, bias], { numGroups, eps }) =>
@@ -152,7 +160,7 @@ export class Skip extends Error {}
 /** Golden ops that have no op here yet; each belongs to a later part of the public list. */
 // prettier-ignore
 export const LATER = ['asin', 'acos', 'atan', 'sinh', 'cosh', 'selu', 'celu', 'hardtanh', 'erfc', 'einsum', 'interpolate',
-  'scaledDotProductAttention', 'roiAlign', 'nms'];
+  'roiAlign', 'nms'];
 
 /** Calls our op for a golden op's name. @throws Skip */
 export function callGolden(op: string, xs: (Tensor | null)[], attrs: Attrs): Tensor {
