@@ -23,7 +23,7 @@ inline bool operator==(Count a, Count b) { return a.value == b.value; }
 /** `n`: the integers and numbers among the arguments, in order (numbers count as 0). `e`: one entry a
  * pointer. */
 using Extents = void (*)(const Count* n, Count* e);
-constexpr int MOST_POINTERS = 8;
+constexpr int MOST_POINTERS = 11;
 
 namespace extents {
 
@@ -114,6 +114,48 @@ inline void batchNorm(const Count* n, Count* e) {
 inline void batchNormGrad(const Count* n, Count* e) {
   batchNorm(n, e);
   e[4] = e[0];
+}
+
+/** rows, cols */
+inline void layerNorm(const Count* n, Count* e) {
+  e[0] = e[3] = n[0] * n[1];
+  e[1] = e[2] = n[0];
+  e[4] = e[5] = n[1];
+}
+inline void layerNormGrad(const Count* n, Count* e) {
+  e[0] = e[3] = e[4] = n[0] * n[1];
+  e[1] = e[2] = e[7] = n[1];
+  e[5] = e[6] = n[0];
+}
+
+/** n, queries, keys, d, dv, scale, causal, maskStride */
+struct AttentionCounts {
+  Count q, k, v, y, lse, mask;
+  explicit AttentionCounts(const Count* n)
+      : q(n[0] * n[1] * n[3]),
+        k(n[0] * n[2] * n[3]),
+        v(n[0] * n[2] * n[4]),
+        y(n[0] * n[1] * n[4]),
+        lse(n[0] * n[1]),
+        mask(n[0].value == 0 ? Count() : reach(n[0], n[7]) + n[1] * n[2]) {}
+};
+inline void attention(const Count* n, Count* e) {
+  const AttentionCounts c(n);
+  e[0] = c.y;
+  e[1] = c.lse;
+  e[2] = c.q;
+  e[3] = c.k;
+  e[4] = c.v;
+  e[5] = c.mask;
+}
+inline void attentionGrad(const Count* n, Count* e) {
+  const AttentionCounts c(n);
+  e[0] = e[4] = c.q;
+  e[1] = e[5] = c.k;
+  e[2] = e[6] = c.v;
+  e[3] = e[7] = c.y;
+  e[8] = c.lse;
+  e[9] = c.mask;
 }
 
 /** Behind a stream's pointer lie four words. */

@@ -2,9 +2,12 @@
 // namespace. The compiler refuses a kernel whose C++ parameters are not what its signature says.
 #include "kernels.h"
 
+#include "attention.h"
+#include "attentiongrad.h"
 #include "binary.h"
 #include "conv.h"
 #include "convgrad.h"
+#include "layernorm.h"
 #include "matmul.h"
 #include "move.h"
 #include "norm.h"

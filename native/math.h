@@ -176,6 +176,13 @@ INLINE vf sigmoid(vf x) {
   const vf s = inverse(1.0f + e);
   return x < 0.0f ? e * s : s;
 }
+/** σ(x), and 1 - σ(x) with all its digits. */
+INLINE vf sigmoid(vf x, vf& rest) {
+  const vf e = exp(-magnitude(x));
+  const vf s = inverse(1.0f + e), small = e * s;
+  rest = x < 0.0f ? s : small;
+  return x < 0.0f ? small : s;
+}
 
 INLINE vf softplus(vf x) { return (x > 0.0f ? x : vf{}) + log1p(exp(-magnitude(x))); }
 
@@ -206,6 +213,30 @@ INLINE vf gelu(vf x) {
 INLINE vf geluTanh(vf x) {
   const vf t = x < -14.0f ? splat(-14.0f) : x;
   return t * sigmoid(t * fma(t * t, 0.0713548163f, splat(1.59576912f)));
+}
+
+/** d x Φ(x) = Φ(x) + x φ(x). Beyond ±14 it is 0 or 1 in float32. */
+INLINE vf geluSlope(vf x) {
+  const vf t = clamp(x, -14.0f, 14.0f);
+  const vf density = exp(t * t * -0.5f) * 0.398942280f;
+  return fma(t, density, 0.5f * (1.0f + erf(t * 0.707106781186547524f)));
+}
+
+/** d x σ(u) = σ + x σ (1 - σ) u', u' = 2 √(2/π) (1 + 3 · 0.044715 x²). */
+INLINE vf geluTanhSlope(vf x) {
+  const vf t = clamp(x, -14.0f, 14.0f);
+  const vf z = t * t;
+  vf rest;
+  const vf s = sigmoid(t * fma(z, 0.0713548163f, splat(1.59576912f)), rest);
+  return s * fma(t * rest, fma(z, 0.214064449f, splat(1.59576912f)), splat(1.0f));
+}
+
+/** d x σ(x) = σ (1 + x (1 - σ)). From ±104 on, e^-|x| is 0 in float32. */
+INLINE vf siluSlope(vf x) {
+  const vf t = clamp(x, -104.0f, 104.0f);
+  vf rest;
+  const vf s = sigmoid(t, rest);
+  return s * fma(t, rest, splat(1.0f));
 }
 
 /** log2 x in double, for a positive float32: s = (m-1)/(m+1), odd series to s^15; |s| < 0.172, so within

@@ -61,20 +61,23 @@ UNARY(gelu, 8, math::gelu(x))
 UNARY(geluTanh, 6, math::geluTanh(x))
 #undef UNARY
 
-/** A row (out, g, y, n): the gradient of a unary function from its output. */
-#define FROM_OUTPUT(name, value)                                                       \
+/** A row (out, g, y, n): the gradient of a unary function from its output or input y. */
+#define GRADIENT(name, weight, value)                                                  \
   static void name(Context& cx, float* out, const float* gs, const float* ys, i64 n) { \
-    sweep(cx, n, 1, [=](auto how, i64 k) {                                             \
+    sweep(cx, n, weight, [=](auto how, i64 k) {                                        \
       const vf g = how.load(gs + k);                                                   \
       const vf y = how.load(ys + k);                                                   \
       how.store(out + k, value);                                                       \
     });                                                                                \
   }
 
-FROM_OUTPUT(reluGrad, (y > 0.0f ? g : vf{}))
-FROM_OUTPUT(tanhGrad, g * ((1.0f - y) * (1.0f + y)))
-FROM_OUTPUT(sigmoidGrad, g*(y * (1.0f - y)))
-#undef FROM_OUTPUT
+GRADIENT(reluGrad, 1, (y > 0.0f ? g : vf{}))
+GRADIENT(tanhGrad, 1, g * ((1.0f - y) * (1.0f + y)))
+GRADIENT(sigmoidGrad, 1, g*(y * (1.0f - y)))
+GRADIENT(geluGrad, 12, g* math::geluSlope(y))
+GRADIENT(geluTanhGrad, 8, g* math::geluTanhSlope(y))
+GRADIENT(siluGrad, 6, g* math::siluSlope(y))
+#undef GRADIENT
 
 static void where(Context& cx, float* out, const float* c, const float* a, const float* b, i64 n) {
   sweep(cx, n, 1, [=](auto how, i64 k) {
