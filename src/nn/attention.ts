@@ -1,19 +1,21 @@
 // Attention with several heads (Vaswani et al., "Attention is all you need", 2017, section 3.2). Batch first throughout.
 import {
+  add,
   dropout,
   linear,
   matmul,
   mean,
   mul,
   narrow,
+  ones,
   permute,
   reshape,
+  scaledDotProductAttention,
   softmax,
   transpose,
   triu,
   where,
 } from '../ops/index.js';
-import { full } from '../ops/create.js';
 import { checkOptions, rangeError, shapeError, showShape } from '../tensor/errors.js';
 import { asTensor, Tensor, type Nested, type TensorLike } from '../tensor/tensor.js';
 import { xavierUniform, zeros } from './init.js';
@@ -93,12 +95,22 @@ export class MultiheadAttention extends Module<
   ): [Tensor, Tensor | null] {
     checkOptions(this.label, options, ['attnMask', 'keyPaddingMask', 'isCausal', 'needWeights']);
     const [q, k, v] = this.heads(this.checked(query), this.checked(key), this.checked(value), key === query);
+    const sizes = [...q.shape.slice(0, 3), k.shape[2]!];
+    const attnMask = this.additive(sizes, options);
+    const { isCausal = false, needWeights = false } = options;
+    const dropoutP = this.training ? this.dropout : 0;
+    if (!needWeights)
+      return [this.merged(scaledDotProductAttention(q, k, v, { attnMask, isCausal, dropoutP })), null];
     const scores = matmul(mul(q, Math.sqrt(this.numHeads / this.embedDim)), transpose(k, -2, -1));
-    const weights = softmax(this.masked(scores, options), -1);
-    const kept = dropout(weights, { p: this.dropout, training: this.training });
-    const [batch, , length] = q.shape as [number, number, number];
-    const merged = reshape(permute(matmul(kept, v), [0, 2, 1, 3]), [batch, length, this.embedDim]);
-    return [this.out_proj(merged), options.needWeights ? mean(kept, 1) : null];
+    const seen = attnMask ? add(scores, attnMask) : scores;
+    const causal = isCausal ? where(triu(ones(sizes.slice(2)), 1), -Infinity, seen) : seen;
+    const weights = dropout(softmax(causal), { p: dropoutP });
+    return [this.merged(matmul(weights, v)), mean(weights, 1)];
+  }
+
+  /** [batch, heads, length, width] as [batch, length, embedDim], projected. */
+  private merged(y: Tensor): Tensor {
+    return this.out_proj(reshape(permute(y, [0, 2, 1, 3]), [y.shape[0]!, y.shape[2]!, this.embedDim]));
   }
 
   private checked(x: TensorLike): Tensor {
@@ -129,12 +141,11 @@ export class MultiheadAttention extends Module<
     return projected.map(split) as [Tensor, Tensor, Tensor];
   }
 
-  /** Scores [batch, heads, queries, keys] with -Infinity where attending is not allowed. */
-  private masked(scores: Tensor, { attnMask, keyPaddingMask, isCausal }: AttentionOptions): Tensor {
-    const [batch, , queries, keys] = scores.shape as [number, number, number, number];
+  /** 0, or -Infinity where attending is not allowed, broadcastable to [batch, heads, queries, keys]; null without masks. */
+  private additive(sizes: readonly number[], { attnMask, keyPaddingMask }: AttentionOptions): Tensor | null {
+    const [batch, , , keys] = sizes as [number, number, number, number];
     const masks: Tensor[] = [];
-    if (isCausal) masks.push(triu(full([queries, keys], 1), 1));
-    if (attnMask) masks.push(this.checkedMask('attnMask', asMask(this.label, attnMask), scores));
+    if (attnMask) masks.push(this.checkedMask('attnMask', asMask(this.label, attnMask), sizes));
     if (keyPaddingMask) {
       const t = asMask(this.label, keyPaddingMask);
       if (t.ndim !== 2 || t.shape[0] !== batch || t.shape[1] !== keys)
@@ -144,10 +155,11 @@ export class MultiheadAttention extends Module<
         );
       masks.push(reshape(t, [batch, 1, 1, keys]));
     }
-    return masks.reduce((s, mask) => where(mask, -Infinity, s), scores);
+    const blocked = masks.map((mask) => where(mask, -Infinity, 0));
+    return blocked.length === 0 ? null : blocked.reduce((a, b) => add(a, b));
   }
 
-  private checkedMask(name: string, mask: Tensor, { shape }: Tensor): Tensor {
+  private checkedMask(name: string, mask: Tensor, shape: readonly number[]): Tensor {
     const fits =
       mask.shape.length <= 4 &&
       mask.shape.every((d, k) => {
