@@ -68,7 +68,7 @@ export class Curve {
     return v128.load32_splat(table + 4 * k);
   }
   @inline static step(p: v128, x: v128, table: usize, k: usize): v128 {
-    return f32x4.add(f32x4.mul(p, x), Curve.at(table, k));
+    return Lanes.madd(p, x, Curve.at(table, k));
   }
   /** Coefficients k and k + 1 of a polynomial. Taken in pairs, the chain of dependent steps is half as long. */
   @inline static pair(x: v128, table: usize, k: usize): v128 {
@@ -76,7 +76,7 @@ export class Curve {
   }
   /** p z + q. */
   @inline static join(p: v128, z: v128, q: v128): v128 {
-    return f32x4.add(f32x4.mul(p, z), q);
+    return Lanes.madd(p, z, q);
   }
   @inline static half(): v128 {
     return Curve.at(MISC, 0);
@@ -93,10 +93,10 @@ export class Curve {
   @inline static expDown(x: v128): v128 {
     x = f32x4.pmax(x, Curve.at(DOWN, 0));
     const magic = Curve.at(DOWN, 1);
-    const t = f32x4.add(f32x4.mul(x, Curve.at(EXP, 2)), magic);
+    const t = Lanes.madd(x, Curve.at(EXP, 2), magic);
     const n = f32x4.sub(t, magic);
-    let r = f32x4.sub(x, f32x4.mul(n, Curve.at(EXP, 3)));
-    r = f32x4.sub(r, f32x4.mul(n, Curve.at(EXP, 4)));
+    let r = Lanes.nmadd(n, Curve.at(EXP, 3), x);
+    r = Lanes.nmadd(n, Curve.at(EXP, 4), r);
     return f32x4.mul(Curve.expNear(r), i32x4.shl(t, 23));
   }
 
@@ -104,10 +104,10 @@ export class Curve {
   @inline static exp(x: v128): v128 {
     x = f32x4.pmin(f32x4.pmax(x, Curve.at(EXP, 0)), Curve.at(EXP, 1));
     const magic = Curve.at(EXP, 5);
-    const t = f32x4.add(f32x4.mul(x, Curve.at(EXP, 2)), magic);
+    const t = Lanes.madd(x, Curve.at(EXP, 2), magic);
     const n = f32x4.sub(t, magic);
-    let r = f32x4.sub(x, f32x4.mul(n, Curve.at(EXP, 3)));
-    r = f32x4.sub(r, f32x4.mul(n, Curve.at(EXP, 4)));
+    let r = Lanes.nmadd(n, Curve.at(EXP, 3), x);
+    r = Lanes.nmadd(n, Curve.at(EXP, 4), r);
     const p = Curve.expNear(r);
     // 2^n in two factors, so that n = 128 and subnormal results come out right: n + 254 = low + high.
     const low = i32x4.shr_u(t, 1);
@@ -119,16 +119,16 @@ export class Curve {
   @inline static expm1(x: v128): v128 {
     x = f32x4.pmin(f32x4.pmax(x, Curve.at(EXPM1, 0)), Curve.at(EXPM1, 1));
     const magic = Curve.at(EXPM1, 5);
-    const t = f32x4.add(f32x4.mul(x, Curve.at(EXPM1, 2)), magic);
+    const t = Lanes.madd(x, Curve.at(EXPM1, 2), magic);
     const n = f32x4.sub(t, magic);
-    let r = f32x4.sub(x, f32x4.mul(n, Curve.at(EXPM1, 3)));
-    r = f32x4.sub(r, f32x4.mul(n, Curve.at(EXPM1, 4)));
+    let r = Lanes.nmadd(n, Curve.at(EXPM1, 3), x);
+    r = Lanes.nmadd(n, Curve.at(EXPM1, 4), r);
     const z = f32x4.mul(r, r);
     let p = Curve.join(Curve.pair(r, EXPM1, 10), z, Curve.pair(r, EXPM1, 8));
     p = Curve.join(Curve.join(p, z, Curve.pair(r, EXPM1, 6)), z, r);
     // 2 (p 2^(n-1) + 2^(n-1) - 1/2): halved, so that n = 128 does not overflow early.
     const scale = i32x4.shl(t, 23);
-    const y = f32x4.add(f32x4.mul(p, scale), f32x4.sub(scale, Curve.half()));
+    const y = Lanes.madd(p, scale, f32x4.sub(scale, Curve.half()));
     return f32x4.add(y, y);
   }
 
@@ -139,9 +139,9 @@ export class Curve {
     const high = Curve.join(Curve.pair(f, LOG, 6), square, Curve.pair(f, LOG, 4));
     let p = Curve.join(high, f32x4.mul(square, square), low);
     p = f32x4.mul(f32x4.mul(square, f), p);
-    p = f32x4.add(p, f32x4.mul(k, Curve.at(LOG, 9)));
-    p = f32x4.sub(p, f32x4.mul(square, Curve.half()));
-    return f32x4.add(f32x4.add(f, p), f32x4.mul(k, Curve.at(LOG, 8)));
+    p = Lanes.madd(k, Curve.at(LOG, 9), p);
+    p = Lanes.nmadd(square, Curve.half(), p);
+    return Lanes.madd(k, Curve.at(LOG, 8), f32x4.add(f, p));
   }
   /** Distance of the bits from those of √½, the lower end of the mantissas used; its exponent field is k. */
   @inline static logBits(x: v128): v128 {
@@ -203,18 +203,18 @@ export class Curve {
 
   /** x minus the nearest multiple of π/2, given that multiple. */
   @inline static turnRest(x: v128, n: v128): v128 {
-    x = f32x4.sub(x, f32x4.mul(n, Curve.at(TURN, 1)));
-    x = f32x4.sub(x, f32x4.mul(n, Curve.at(TURN, 2)));
-    return f32x4.sub(x, f32x4.mul(n, Curve.at(TURN, 3)));
+    x = Lanes.nmadd(n, Curve.at(TURN, 1), x);
+    x = Lanes.nmadd(n, Curve.at(TURN, 2), x);
+    return Lanes.nmadd(n, Curve.at(TURN, 3), x);
   }
   @inline static sinNear(r: v128, z: v128): v128 {
     const p = Curve.step(Curve.step(Curve.at(SIN, 2), z, SIN, 1), z, SIN, 0);
-    return f32x4.add(r, f32x4.mul(f32x4.mul(z, r), p));
+    return Lanes.madd(f32x4.mul(z, r), p, r);
   }
   @inline static cosNear(z: v128): v128 {
     const p = Curve.step(Curve.step(Curve.at(COS, 2), z, COS, 1), z, COS, 0);
-    const y = f32x4.sub(Lanes.one(), f32x4.mul(Curve.half(), z));
-    return f32x4.add(y, f32x4.mul(f32x4.mul(z, z), p));
+    const y = Lanes.nmadd(Curve.half(), z, Lanes.one());
+    return Lanes.madd(f32x4.mul(z, z), p, y);
   }
   /** sin of r plus `quadrant` quarter turns (its low two bits), |r| ≤ π/4. */
   @inline static turned(r: v128, quadrant: v128): v128 {
@@ -227,7 +227,7 @@ export class Curve {
   /** sin(x + `quarter` π/2). */
   @inline static sine(x: v128, quarter: i32): v128 {
     const magic = Curve.at(TURN, 4);
-    const t = f32x4.add(f32x4.mul(x, Curve.at(TURN, 0)), magic);
+    const t = Lanes.madd(x, Curve.at(TURN, 0), magic);
     const r = Curve.turnRest(x, f32x4.sub(t, magic));
     const y = Curve.turned(r, quarter == 0 ? t : i32x4.add(t, i32x4.splat(quarter)));
     // Where x has no digits left for the reduction, at least the range holds.
@@ -269,7 +269,7 @@ export class Curve {
   /** x/2 (1 + tanh u) = x σ(2u). */
   @inline static geluTanh(x: v128): v128 {
     const z = f32x4.mul(x, x);
-    const u = f32x4.mul(x, f32x4.add(Curve.at(MISC, 6), f32x4.mul(Curve.at(MISC, 7), z)));
+    const u = f32x4.mul(x, Curve.join(Curve.at(MISC, 7), z, Curve.at(MISC, 6)));
     return f32x4.mul(x, Curve.sigmoid(u));
   }
 

@@ -49,8 +49,7 @@ class Line {
   static dot(x: usize, y: usize, step: i32, count: i32): f64 {
     let sum = f32x4.splat(0);
     if (step == 1)
-      for (; count >= 4; count -= 4, x += 16, y += 16)
-        sum = f32x4.add(sum, f32x4.mul(v128.load(x), v128.load(y)));
+      for (; count >= 4; count -= 4, x += 16, y += 16) sum = Lanes.madd(v128.load(x), v128.load(y), sum);
     let rest: f32 = 0;
     for (; count > 0; count--, x += usize(step) << 2, y += 4) rest += f32.load(x) * f32.load(y);
     return Lanes.sum64(sum) + f64(rest);
@@ -60,7 +59,7 @@ class Line {
     const by = f32x4.splat(weight);
     if (toStep == 1 && fromStep == 1)
       for (; count >= 4; count -= 4, to += 16, from += 16)
-        v128.store(to, f32x4.add(v128.load(to), f32x4.mul(by, v128.load(from))));
+        v128.store(to, Lanes.madd(by, v128.load(from), v128.load(to)));
     for (; count > 0; count--, to += usize(toStep) << 2, from += usize(fromStep) << 2)
       f32.store(to, f32.load(to) + weight * f32.load(from));
   }

@@ -37,6 +37,10 @@ export class Scratch {
   @inline static tile(): usize {
     return start + CAPACITY + (1 << 20);
   }
+  /** A 6 × 16 tile. */
+  @inline static tall(): usize {
+    return Scratch.tile() + 1024;
+  }
   /** Byte offsets of the sixteen outputs of a panel that do not lie side by side. */
   @inline static offsets(): usize {
     return Scratch.tile() + 128;

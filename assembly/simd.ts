@@ -23,6 +23,20 @@ export class Lanes {
     return v128.load32_splat(CONSTANTS, 16);
   }
 
+  /**
+   * a b + c, rounded once where the build has relaxed SIMD and the processor a fused instruction, else twice. For matrix
+   * products and transcendental functions only: what must be the same bits on every engine says mul and add.
+   */
+  @inline static madd(a: v128, b: v128, c: v128): v128 {
+    if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+    return f32x4.add(f32x4.mul(a, b), c);
+  }
+  /** c - a b, in the same way. */
+  @inline static nmadd(a: v128, b: v128, c: v128): v128 {
+    if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_nmadd(a, b, c);
+    return f32x4.sub(c, f32x4.mul(a, b));
+  }
+
   @inline static abs(x: v128): v128 {
     return v128.andnot(x, Lanes.sign());
   }

@@ -1,5 +1,7 @@
 // The register tile that every product and convolution runs in. Sums run in the order of k within a block of DEPTH.
 import { Scratch } from './scratch';
+import { Lanes } from './simd';
+import { Tall } from './tall';
 
 /** Depth of a block: a panel of 16 columns is 16 KiB, a third of a common L1 cache. */
 export const DEPTH: i32 = 256;
@@ -14,7 +16,7 @@ const ZEROS: usize = memory.data(64, 16);
 
 export class Tile {
   @inline static step(sum: v128, a: v128, b: v128): v128 {
-    return f32x4.add(sum, f32x4.mul(a, b));
+    return Lanes.madd(a, b, sum);
   }
 
   @inline static finish(from: v128, sum: v128, lowest: v128): v128 {
@@ -101,7 +103,15 @@ export class Tile {
   ): void {
     const narrow = cols < PANEL;
     let start = from ? from : ZEROS;
-    for (let i = 0; i < m; i += 2) {
+    let i = 0;
+    if (ASC_FEATURE_RELAXED_SIMD && !narrow)
+      for (; i + 6 <= m; i += 6, c += 6 * ldc, a += 3 * pair, start += 6 * step) {
+        const f = adds ? c : start;
+        const next = adds ? ldc : step;
+        Tall.run(c, ldc, f, next, a, ai, pair, ak, b, bk, k, lowest);
+        Tall.run(c + 32, ldc, f + 32, next, a, ai, pair, ak, b + 32, bk, k, lowest);
+      }
+    for (; i < m; i += 2) {
       const last = i + 1 == m;
       const d = last ? c : c + ldc;
       if (narrow && adds) {
@@ -138,27 +148,37 @@ export class Tile {
     k: i32,
     adds: bool,
   ): void {
-    for (let i = 0; i < m; i += 2, a += pair, c += 2 * ldc) {
-      const last = i + 1 == m;
-      Tile.run(
-        Scratch.tile(),
-        Scratch.tile() + 64,
-        ZEROS,
-        ZEROS,
-        a,
-        last ? a : a + ai,
-        ak,
-        b,
-        64,
-        k,
-        -Infinity,
-      );
-      for (let j: usize = 0; j < usize(cols) << 2; j += 4) {
-        const to = c + load<u32>(offsets + j);
-        f32.store(to, f32.load(Scratch.tile() + j) + (adds ? f32.load(to) : 0));
-        if (last) continue;
-        f32.store(to + ldc, f32.load(Scratch.tile() + j, 64) + (adds ? f32.load(to + ldc) : 0));
+    let i = 0;
+    if (ASC_FEATURE_RELAXED_SIMD)
+      for (; i + 6 <= m; i += 6, a += 3 * pair, c += 6 * ldc) {
+        const to = Scratch.tall();
+        Tall.run(to, 64, ZEROS, 0, a, ai, pair, ak, b, 64, k, -Infinity);
+        Tall.run(to + 32, 64, ZEROS, 0, a, ai, pair, ak, b + 32, 64, k, -Infinity);
+        Tile.deal(to, 6, c, ldc, cols, offsets, adds);
       }
+    for (; i < m; i += 2, a += pair, c += 2 * ldc) {
+      const rows = min(2, m - i);
+      const second = rows == 2 ? a + ai : a;
+      Tile.run(Scratch.tile(), Scratch.tile() + 64, ZEROS, ZEROS, a, second, ak, b, 64, k, -Infinity);
+      Tile.deal(Scratch.tile(), rows, c, ldc, cols, offsets, adds);
+    }
+  }
+
+  /** Rows of 16 sums to their places. */
+  private static deal(
+    tile: usize,
+    rows: i32,
+    c: usize,
+    ldc: usize,
+    cols: i32,
+    offsets: usize,
+    adds: bool,
+  ): void {
+    for (let j: usize = 0; j < usize(cols) << 2; j += 4) {
+      let to = c + load<u32>(offsets + j);
+      let from = tile + j;
+      for (let r = 0; r < rows; r++, from += 64, to += ldc)
+        f32.store(to, f32.load(from) + (adds ? f32.load(to) : 0));
     }
   }
 }

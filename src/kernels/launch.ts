@@ -5,7 +5,7 @@ import { checkChoice, checkNumber } from '../tensor/errors.js';
 import { nativeEngine, type NativeEngine } from './native.js';
 import { EngineUnavailable, referenceEngine, type Engine } from './reference.js';
 import type { KernelName } from './table.js';
-import { wasmEngine } from './wasm.js';
+import { wasmEngine, wasmIsa } from './wasm.js';
 
 export const BACKENDS = ['native', 'wasm', 'reference'] as const;
 export type BackendName = (typeof BACKENDS)[number];
@@ -137,7 +137,7 @@ export const backend = {
     return {
       name,
       reason,
-      isa: active?.addon.isa() ?? (name === 'wasm' ? 'simd128' : 'none'),
+      isa: active?.addon.isa() ?? (name === 'wasm' ? wasmIsa() : 'none'),
       isas: active?.addon.isas() ?? [],
       threads: active?.addon.threads() ?? 1,
       ...(active ? { file: active.file } : {}),

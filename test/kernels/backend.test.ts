@@ -1,11 +1,13 @@
 // Which engine runs, what says so, and what is said when one cannot: each case starts the library afresh.
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { wasmBuilds } from '../../src/kernels/wasm.js';
 
 type Launch = typeof import('../../src/kernels/launch.js');
 
 async function fresh(env: Record<string, string>): Promise<Launch> {
   vi.resetModules();
-  for (const name of ['THALWEG_BACKEND', 'THALWEG_ISA', 'THALWEG_THREADS']) vi.stubEnv(name, env[name]);
+  for (const name of ['THALWEG_BACKEND', 'THALWEG_ISA', 'THALWEG_THREADS', 'THALWEG_WASM'])
+    vi.stubEnv(name, env[name]);
   return import('../../src/kernels/launch.js');
 }
 
@@ -82,8 +84,8 @@ describe('the choice of engine', () => {
     const { backend } = (await import('../../src/kernels/launch.js')) as Launch;
     vi.stubEnv('THALWEG_BACKEND', undefined);
     expect(backend.name).toBe('reference');
-    expect(backend.info().reason).toMatch(/simd\.wasm is missing; run `npm run build:wasm`/);
-    expect(() => backend.use('wasm')).toThrow(/simd\.wasm is missing/);
+    expect(backend.info().reason).toMatch(/(simd|relaxed)\.wasm is missing; run `npm run build:wasm`/);
+    expect(() => backend.use('wasm')).toThrow(/(simd|relaxed)\.wasm is missing/);
   });
 
   it('without WebAssembly SIMD says so', async () => {
@@ -93,6 +95,23 @@ describe('the choice of engine', () => {
     const { backend } = await fresh({ THALWEG_BACKEND: 'wasm' });
     expect(() => backend.name).toThrow(/wasm: this runtime has no WebAssembly SIMD/);
     validate.mockRestore();
+  });
+
+  const relaxed = wasmBuilds().includes('relaxed');
+
+  it('takes the relaxed WASM build where it runs; THALWEG_WASM=simd forces the plain one', async () => {
+    const { backend } = await fresh({ THALWEG_BACKEND: 'wasm' });
+    expect(backend.info().isa).toBe(relaxed ? 'relaxed simd128' : 'simd128');
+    const plain = await fresh({ THALWEG_BACKEND: 'wasm', THALWEG_WASM: 'simd' });
+    expect(plain.backend.info().isa).toBe('simd128');
+  });
+
+  it('THALWEG_WASM=relaxed demands that build, and other names are refused', async () => {
+    const { backend } = await fresh({ THALWEG_BACKEND: 'wasm', THALWEG_WASM: 'relaxed' });
+    if (relaxed) expect(backend.info().isa).toBe('relaxed simd128');
+    else expect(() => backend.name).toThrow(/THALWEG_WASM: Node [\d.]+ has no relaxed SIMD/);
+    const wrong = await fresh({ THALWEG_BACKEND: 'wasm', THALWEG_WASM: 'fast' });
+    expect(() => wrong.backend.name).toThrow(/THALWEG_WASM: build must be one of .* got "fast"/);
   });
 
   it.runIf(native)(

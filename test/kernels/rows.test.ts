@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { activeAddon, backend } from '../../src/kernels/launch.js';
 import { referenceEngine, type Engine } from '../../src/kernels/reference.js';
 import { kernelNames, table } from '../../src/kernels/table.js';
-import { wasmEngine } from '../../src/kernels/wasm.js';
+import { wasmBuilds, wasmEngine } from '../../src/kernels/wasm.js';
 import { heap } from '../../src/memory/heap.js';
 import { runCase } from '../support/kernelCase.js';
 import { SEED } from '../support/random.js';
@@ -17,7 +17,8 @@ const only = process.env['THALWEG_BACKEND'];
 
 function candidates(): Candidate[] {
   const found: Candidate[] = [{ label: 'reference', engine: referenceEngine }];
-  if (!only || only === 'native' || only === 'wasm') found.push({ label: 'wasm', engine: wasmEngine });
+  if (!only || only === 'native' || only === 'wasm')
+    for (const build of wasmBuilds()) found.push({ label: `wasm ${build}`, engine: () => wasmEngine(build) });
   const native = activeAddon();
   for (const isa of native?.addon.isas() ?? [])
     for (const threads of [1, 2])
