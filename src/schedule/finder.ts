@@ -101,7 +101,8 @@ export function suggestLr(records: readonly LrRecord[], options: SuggestLrOption
 }
 
 function checkRecords(where: string, records: readonly LrRecord[]): void {
-  if (!Array.isArray(records as unknown)) throw typeError(where, `records must be an array, got ${describe(records)}`);
+  if (!Array.isArray(records as unknown))
+    throw typeError(where, `records must be an array, got ${describe(records)}`);
   records.forEach((record, i) => {
     if (!Array.isArray(record as unknown) || typeof record[1] !== 'number')
       throw typeError(where, `records[${i}] must be [lr, loss], got ${describe(record)}`);
