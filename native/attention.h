@@ -27,6 +27,10 @@ struct AttentionSizes {
 
   /** Keys that queries before `query` may look at. */
   INLINE_MEMBER i64 visible(i64 query) const { return causal ? least(keys, query) : keys; }
+  /** Keys of the block [j, j + count) that queries before `query` may look at. */
+  INLINE_MEMBER i64 seen(i64 query, i64 j, i64 count) const {
+    return most(0, least(visible(query) - j, count));
+  }
   /** Whether two threads pay. */
   INLINE_MEMBER int threads(const Context& cx) const {
     return n * queries * keys * (d + dv) < (1 << 18) ? 1 : cx.threads;
@@ -74,14 +78,13 @@ static void smallProduct(i64 rows, i64 cols, i64 terms, const float* a, i64 lda,
   }
 }
 
-/** Adds the mask to scores of query i and keys [j, j + count) and hides keys after a causal query. */
-INLINE void maskScores(const AttentionSizes& s, float* scores, const float* mask, i64 i, i64 j, i64 count) {
-  if (mask) {
-    const float* m = mask + i * s.keys + j;
-    span(0, count, [=](auto how, i64 k) { how.store(scores + k, how.load(scores + k) + how.load(m + k)); });
-  }
-  if (s.causal)
-    for (i64 k = most(0, i + 1 - j); k < count; ++k) scores[k] = -math::INFINITE;
+/** Adds a row of the mask to a row of scores. */
+INLINE void addMask(float* scores, const float* mask, i64 count) {
+  span(0, count, [=](auto how, i64 k) { how.store(scores + k, how.load(scores + k) + how.load(mask + k)); });
+}
+
+INLINE void clear(float* x, i64 n) {
+  for (i64 k = 0; k < n; ++k) x[k] = 0;
 }
 
 /** What a row of queries carries from block to block. */
@@ -133,14 +136,18 @@ static void attendRows(const Attention& q, i64 b, i64 from, i64 to, float* scrat
     const Panels values = byRows(q.v + (b * s.keys + j) * s.dv, count, s.dv, scratch + place.values);
     for (i64 i = from; i < to; i += QUERIES) {
       const i64 rows = least(QUERIES, to - i), first = b * s.queries + i;
-      if (j >= s.visible(i + rows)) continue;
+      const i64 seen = s.seen(i + rows, j, count);
+      if (seen == 0) continue;
       float* y = q.y + first * s.dv;
-      smallProduct<ByRow>(rows, count, s.d, q.q + first * s.d, s.d, keys, scores, KEYS, s.scale, true);
+      smallProduct<ByRow>(rows, seen, s.d, q.q + first * s.d, s.d, keys, scores, KEYS, s.scale, true);
       for (i64 r = 0; r < rows; ++r) {
-        maskScores(s, scores + r * KEYS, mask, i + r, j, count);
-        soften(state[i - from + r], scores + r * KEYS, count, y + r * s.dv, s.dv);
+        float* row = scores + r * KEYS;
+        const i64 open = s.seen(i + r + 1, j, seen);
+        if (mask) addMask(row, mask + (i + r) * s.keys + j, open);
+        soften(state[i - from + r], row, open, y + r * s.dv, s.dv);
+        clear(row + open, seen - open);
       }
-      smallProduct<ByRow>(rows, s.dv, count, scores, KEYS, values, y, s.dv, 1, j == 0);
+      smallProduct<ByRow>(rows, s.dv, seen, scores, KEYS, values, y, s.dv, 1, j == 0);
     }
   }
   for (i64 i = from; i < to; ++i) {

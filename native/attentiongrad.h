@@ -45,7 +45,7 @@ INLINE float inner(const float* a, const float* b, i64 n) {
 INLINE void weigh(float* scores, float* slopes, i64 count, float lse, float dot, float scale) {
   const bool nowhere = lse == -math::INFINITE;
   span(0, count, [=](auto how, i64 k) {
-    const vf p = nowhere ? vf{} : math::exp(how.load(scores + k) - lse);
+    const vf p = nowhere ? vf{} : math::expFlushed(how.load(scores + k) - lse);
     how.store(scores + k, p);
     how.store(slopes + k, scale * p * (how.load(slopes + k) - dot));
   });
@@ -67,17 +67,23 @@ static void gradQueries(const AttentionGrad& a, i64 b, i64 i, i64 rows, const Ke
   const float *q = a.q + at * n.d, *g = a.g + at * n.dv;
   const float* mask = a.mask ? a.mask + b * n.maskStride : nullptr;
   float *weights = scratch + place.weights, *slopes = scratch + place.slopes;
-  smallProduct<ByRow>(rows, s.count, n.d, q, n.d, s.keys, weights, KEYS, n.scale, true);
-  smallProduct<ByRow>(rows, s.count, n.dv, g, n.dv, s.values, slopes, KEYS, 1, true);
+  const i64 seen = n.seen(i + rows, s.j, s.count);
+  if (seen == 0) return;
+  smallProduct<ByRow>(rows, seen, n.d, q, n.d, s.keys, weights, KEYS, n.scale, true);
+  smallProduct<ByRow>(rows, seen, n.dv, g, n.dv, s.values, slopes, KEYS, 1, true);
   for (i64 r = 0; r < rows; ++r) {
-    maskScores(n, weights + r * KEYS, mask, i + r, s.j, s.count);
-    weigh(weights + r * KEYS, slopes + r * KEYS, s.count, a.lse[at + r], dots[i + r], n.scale);
+    float *weight = weights + r * KEYS, *slope = slopes + r * KEYS;
+    const i64 open = n.seen(i + r + 1, s.j, seen);
+    if (mask) addMask(weight, mask + (i + r) * n.keys + s.j, open);
+    weigh(weight, slope, open, a.lse[at + r], dots[i + r], n.scale);
+    clear(weight + open, seen - open);
+    clear(slope + open, seen - open);
   }
   const Panels outRows = byRows(g, rows, n.dv, scratch + place.outRows);
   const Panels queryRows = byRows(q, rows, n.d, scratch + place.queryRows);
-  smallProduct<ByTerm>(s.count, n.dv, rows, weights, KEYS, outRows, s.gv, n.dv, 1, false);
-  smallProduct<ByTerm>(s.count, n.d, rows, slopes, KEYS, queryRows, s.gk, n.d, 1, false);
-  smallProduct<ByRow>(rows, n.d, s.count, slopes, KEYS, s.keyRows, gq + i * n.d, n.d, 1, false);
+  smallProduct<ByTerm>(seen, n.dv, rows, weights, KEYS, outRows, s.gv, n.dv, 1, false);
+  smallProduct<ByTerm>(seen, n.d, rows, slopes, KEYS, queryRows, s.gk, n.d, 1, false);
+  smallProduct<ByRow>(rows, n.d, seen, slopes, KEYS, s.keyRows, gq + i * n.d, n.d, 1, false);
 }
 
 /** Keys [from, to) of batch entry b: their gk and gv, and their share of gq, which starts at 0. */
@@ -98,10 +104,8 @@ static void gradKeys(const AttentionGrad& a, i64 b, i64 from, i64 to, float* gq,
                          a.gv + at * n.dv};
     std::memset(block.gk, 0, count * n.d * sizeof(float));
     std::memset(block.gv, 0, count * n.dv * sizeof(float));
-    for (i64 i = 0; i < n.queries; i += QUERIES) {
-      const i64 rows = least(QUERIES, n.queries - i);
-      if (j < n.visible(i + rows)) gradQueries(a, b, i, rows, block, gq, dots, scratch);
-    }
+    for (i64 i = 0; i < n.queries; i += QUERIES)
+      gradQueries(a, b, i, least(QUERIES, n.queries - i), block, gq, dots, scratch);
   }
 }
 

@@ -37,8 +37,9 @@ struct Layer {
 static void layerNormRow(const Layer& q, i64 row) {
   const float* x = q.x + row * q.cols;
   float* y = q.y + row * q.cols;
-  const double count = static_cast<double>(q.cols);
-  const float base = x[0];
+  // Rows without elements have mean 0 and variance 0.
+  const double count = static_cast<double>(most(1, q.cols));
+  const float base = q.cols > 0 ? x[0] : 0;
   double sum, squares;
   rowTotals<1>(q.cols, &sum, [=](auto how, i64 k, vf* s) { s[0] += how.load(x + k, splat(base)) - base; });
   // The mean as the sum of `base` and `rest`: both differences below are nearly exact.
@@ -54,23 +55,21 @@ static void layerNormRow(const Layer& q, i64 row) {
   const auto put = [=](auto weight, auto bias) {
     span(0, q.cols, [=](auto how, i64 k) {
       const vf h = ((how.load(x + k) - base) - rest) * rstd;
-      how.store(y + k, bias(weight(h, how, k), how, k));
+      how.store(y + k, fma(h, weight(how, k), bias(how, k)));
     });
   };
-  const auto same = [](vf v, auto, i64) { return v; };
-  const auto scaled = [=](vf v, auto how, i64 k) { return v * how.load(w + k); };
-  const auto moved = [=](vf v, auto how, i64 k) { return v + how.load(b + k); };
+  const auto ones = [](auto, i64) { return splat(1.0f); };
+  const auto zeros = [](auto, i64) { return vf{}; };
+  const auto weights = [=](auto how, i64 k) { return how.load(w + k); };
+  const auto biases = [=](auto how, i64 k) { return how.load(b + k); };
   if (w && b)
-    span(0, q.cols, [=](auto how, i64 k) {
-      const vf h = ((how.load(x + k) - base) - rest) * rstd;
-      how.store(y + k, fma(h, how.load(w + k), how.load(b + k)));
-    });
+    put(weights, biases);
   else if (w)
-    put(scaled, same);
+    put(weights, zeros);
   else if (b)
-    put(same, moved);
+    put(ones, biases);
   else
-    put(same, same);
+    put(ones, zeros);
 }
 
 struct LayerGrad {
@@ -162,7 +161,6 @@ namespace rows {
 
 static void layerNorm(Context& cx, float* y, float* mean, float* rstd, const float* x, const float* w,
                       const float* b, i64 rows, i64 cols, double eps) {
-  if (cols == 0) return;
   const Layer q{y, mean, rstd, x, w, b, cols, eps};
   eachRow(cx, rows, 2 * cols + 32, [&](i64 row) { layerNormRow(q, row); });
 }

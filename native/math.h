@@ -59,6 +59,15 @@ INLINE vf exp(vf x) {
   return scaleBy(expm1Near(r) + 1.0f, n);
 }
 
+/** e^x, and 0 where that is below the normal range: a processor takes 20 times as long over a subnormal
+ * result, and masked scores have many. */
+INLINE vf expFlushed(vf x) {
+  vf n;
+  const vf r = reduceByLn2(clamp(x, -87.0f, 89.0f), n);
+  const vf y = scaleBy(expm1Near(r) + 1.0f, n);
+  return x < -87.0f ? vf{} : y;
+}
+
 /** 2^n (e^r - 1) + (2^n - 1), at half scale since 2^128 is no float32. */
 INLINE vf expm1(vf x) {
   vf n;

@@ -7,18 +7,26 @@
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
+INLINE vf larger(vf old, vf v) { return v > old ? v : old; }
+
+/** Largest lane. */
+INLINE float largest(vf v) {
+#pragma GCC unroll 4
+  for (int half = W / 2; half > 0; half /= 2) v = larger(v, __builtin_shuffle(v, (lanes() + half) & (W - 1)));
+  return v[0];
+}
+
 /** Largest element, NaN left out: it comes back through the exponentials. */
 INLINE float top(const float* x, i64 n) {
   vf a = splat(-math::INFINITE), b = a;
   i64 k = 0;
-  const auto larger = [](vf old, vf v) { return v > old ? v : old; };
   for (; k + 2 * W <= n; k += 2 * W) {
     a = larger(a, loadAs<vf>(x + k));
     b = larger(b, loadAs<vf>(x + k + W));
   }
   for (; k + W <= n; k += W) a = larger(a, loadAs<vf>(x + k));
   if (k < n) b = larger(b, Part{static_cast<int>(n - k)}.load(x + k, b));
-  return across(larger(a, b), [](float p, float q) { return p > q ? p : q; });
+  return largest(larger(a, b));
 }
 
 /** Σ e^(x - shift); `put` gets every term. */
@@ -26,7 +34,7 @@ template <class F>
 INLINE float sumExp(const float* x, i64 n, float shift, const F& put) {
   vf sum[4] = {};
   const auto step = [&](auto how, i64 k, vf& s) {
-    const vf e = math::exp(how.load(x + k) - shift);
+    const vf e = math::expFlushed(how.load(x + k) - shift);
     put(how, k, e);
     s += how.keep(e);
   };
