@@ -1,13 +1,15 @@
 // The border to JavaScript. Every range is checked here, before a kernel touches memory; kernels trust their
 // arguments. State belongs to one environment (a worker thread has its own); only the thread pool is shared
 // by the process.
+// `call` and `callArrays` are on the way of every kernel and speak the C API; the rest is node-addon-api.
 #define NAPI_VERSION 8
-#include <node_api.h>
+#include <napi.h>
 
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <string>
 
 #include "extents.h"
 #include "kernels.h"
@@ -54,22 +56,34 @@ Choices supported() {
   return c;
 }
 
-struct Instance {
-  Context context{1, {nullptr, 0}};
+/** What one environment owns, and its exports. */
+class Instance : public Napi::Addon<Instance> {
+ public:
+  Instance(Napi::Env env, Napi::Object exports);
+  ~Instance() {
+    release(context);
+    releasePool();
+  }
+
+  Context context{availableCores(), {nullptr, 0}};
   Choices choices = supported();
   const KernelSet* set = choices.sets[0];
   char* base = nullptr;
   size_t bytes = 0;
   const double* mailbox = nullptr;
-  /** Holds the heap, so that it outlives every call. */
-  napi_ref heap = nullptr;
-};
 
-Instance* instanceOf(napi_env env) {
-  void* data = nullptr;
-  napi_get_instance_data(env, &data);
-  return static_cast<Instance*>(data);
-}
+ private:
+  void attach(const Napi::CallbackInfo& info);
+  Napi::Value kernels(const Napi::CallbackInfo& info);
+  Napi::Value isas(const Napi::CallbackInfo& info);
+  Napi::Value isa(const Napi::CallbackInfo& info);
+  void setIsa(const Napi::CallbackInfo& info);
+  Napi::Value threads(const Napi::CallbackInfo& info);
+  void setThreads(const Napi::CallbackInfo& info);
+
+  /** Holds the heap, so that it outlives every call. */
+  Napi::ObjectReference heap_;
+};
 
 napi_value throwRange(napi_env env, const Row& row, int argument, const char* problem) {
   char text[160];
@@ -219,127 +233,85 @@ napi_value callArrays(napi_env env, napi_callback_info info) {
   return run(env, static_cast<Instance*>(data), index, args);
 }
 
-napi_value attach(napi_env env, napi_callback_info info) {
-  size_t argc = 2;
-  napi_value values[2];
-  void* data = nullptr;
-  napi_get_cb_info(env, info, &argc, values, nullptr, &data);
-  Instance* instance = static_cast<Instance*>(data);
-  napi_typedarray_type type;
-  size_t length = 0;
-  void* memory = nullptr;
-  double offset = -1;
-  if (argc < 2 ||
-      napi_get_typedarray_info(env, values[0], &type, &length, &memory, nullptr, nullptr) != napi_ok ||
-      type != napi_uint8_array || !memory || napi_get_value_double(env, values[1], &offset) != napi_ok ||
-      offset < 0 || std::fmod(offset, 8) != 0 || offset + MAILBOX_SLOTS * 8 > static_cast<double>(length)) {
-    napi_throw_range_error(env, nullptr, "native: attach needs the heap and a mailbox inside it");
-    return nullptr;
-  }
-  if (instance->heap) napi_delete_reference(env, instance->heap);
-  napi_create_reference(env, values[0], 1, &instance->heap);
+void Instance::attach(const Napi::CallbackInfo& info) {
+  const auto refuse = [&] {
+    throw Napi::RangeError::New(info.Env(), "native: attach needs the heap and a mailbox inside it");
+  };
+  if (!info[0].IsTypedArray() || !info[1].IsNumber()) refuse();
+  if (info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) refuse();
+  const Napi::Uint8Array heap = info[0].As<Napi::Uint8Array>();
+  const double offset = info[1].As<Napi::Number>().DoubleValue();
+  const size_t length = heap.ElementLength();
+  uint8_t* memory = const_cast<uint8_t*>(heap.Data());
+  if (!memory || offset < 0 || std::fmod(offset, 8) != 0 ||
+      offset + MAILBOX_SLOTS * 8 > static_cast<double>(length))
+    refuse();
+  heap_ = Napi::Persistent(info[0].As<Napi::Object>());
   // The heap is one run of memory that only grows; a part that is never touched still costs nothing.
   wantHugePages(memory, length);
-  instance->base = static_cast<char*>(memory);
-  instance->bytes = length;
-  instance->mailbox = reinterpret_cast<const double*>(instance->base + static_cast<size_t>(offset));
-  return nullptr;
+  base = reinterpret_cast<char*>(memory);
+  bytes = length;
+  mailbox = reinterpret_cast<const double*>(base + static_cast<size_t>(offset));
 }
 
-napi_value text(napi_env env, const char* s) {
-  napi_value value;
-  napi_create_string_utf8(env, s, NAPI_AUTO_LENGTH, &value);
-  return value;
-}
-
-napi_value kernelList(napi_env env, napi_callback_info) {
-  napi_value list;
-  napi_create_array_with_length(env, ROWS, &list);
-  for (int k = 0; k < ROWS; ++k) {
-    napi_value pair;
-    napi_create_array_with_length(env, 2, &pair);
-    napi_set_element(env, pair, 0, text(env, rows[k].name));
-    napi_set_element(env, pair, 1, text(env, rows[k].sig));
-    napi_set_element(env, list, k, pair);
+Napi::Value Instance::kernels(const Napi::CallbackInfo& info) {
+  Napi::Array list = Napi::Array::New(info.Env(), ROWS);
+  for (uint32_t k = 0; k < ROWS; ++k) {
+    Napi::Array pair = Napi::Array::New(info.Env(), 2);
+    pair[0u] = rows[k].name;
+    pair[1u] = rows[k].sig;
+    list[k] = pair;
   }
   return list;
 }
 
-napi_value isas(napi_env env, napi_callback_info) {
-  const Choices& choices = instanceOf(env)->choices;
-  napi_value list;
-  napi_create_array_with_length(env, choices.count, &list);
-  for (int k = 0; k < choices.count; ++k) napi_set_element(env, list, k, text(env, choices.sets[k]->isa));
+Napi::Value Instance::isas(const Napi::CallbackInfo& info) {
+  Napi::Array list = Napi::Array::New(info.Env(), choices.count);
+  for (int k = 0; k < choices.count; ++k) list[k] = choices.sets[k]->isa;
   return list;
 }
 
-napi_value isa(napi_env env, napi_callback_info) { return text(env, instanceOf(env)->set->isa); }
+Napi::Value Instance::isa(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), set->isa); }
 
-napi_value setIsa(napi_env env, napi_callback_info info) {
-  size_t argc = 1;
-  napi_value value;
-  napi_get_cb_info(env, info, &argc, &value, nullptr, nullptr);
-  char name[32] = "";
-  size_t length = 0;
-  if (argc > 0) napi_get_value_string_utf8(env, value, name, sizeof name, &length);
-  Instance* instance = instanceOf(env);
-  for (int k = 0; k < instance->choices.count; ++k)
-    if (std::strcmp(instance->choices.sets[k]->isa, name) == 0) {
-      instance->set = instance->choices.sets[k];
-      return nullptr;
+void Instance::setIsa(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "";
+  for (int k = 0; k < choices.count; ++k)
+    if (name == choices.sets[k]->isa) {
+      set = choices.sets[k];
+      return;
     }
-  char message[120];
-  std::snprintf(message, sizeof message, "native: this CPU or build has no instruction set '%s'", name);
-  napi_throw_range_error(env, nullptr, message);
-  return nullptr;
+  throw Napi::RangeError::New(info.Env(), "native: this CPU or build has no instruction set '" + name + "'");
 }
 
-napi_value threads(napi_env env, napi_callback_info) {
-  napi_value value;
-  napi_create_int32(env, instanceOf(env)->context.threads, &value);
-  return value;
+Napi::Value Instance::threads(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), context.threads);
 }
 
-napi_value setThreads(napi_env env, napi_callback_info info) {
-  size_t argc = 1;
-  napi_value value;
-  napi_get_cb_info(env, info, &argc, &value, nullptr, nullptr);
-  double n = 0;
-  if (argc < 1 || napi_get_value_double(env, value, &n) != napi_ok || !(n >= 1) || n != std::floor(n)) {
-    napi_throw_range_error(env, nullptr, "native: threads must be a whole number of at least 1");
-    return nullptr;
-  }
-  instanceOf(env)->context.threads = n > 256 ? 256 : static_cast<int>(n);
-  return nullptr;
+void Instance::setThreads(const Napi::CallbackInfo& info) {
+  const double n = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+  if (!(n >= 1 && n <= MOST_EXACT) || n != std::floor(n))
+    throw Napi::RangeError::New(info.Env(), "native: threads must be a whole number of at least 1");
+  context.threads = n > 256 ? 256 : static_cast<int>(n);
 }
 
-void destroy(napi_env, void* data, void*) {
-  Instance* instance = static_cast<Instance*>(data);
-  release(instance->context);
-  delete instance;
-  releasePool();
-}
-
-napi_value init(napi_env env, napi_value exports) {
-  Instance* instance = new Instance;
+Instance::Instance(Napi::Env env, Napi::Object exports) {
   retainPool();
-  instance->context.threads = availableCores();
-  napi_set_instance_data(env, instance, destroy, nullptr);
-  const struct {
-    const char* name;
-    napi_callback function;
-  } functions[] = {{"attach", attach},         {"kernels", kernelList}, {"call", call},
-                   {"callArrays", callArrays}, {"isas", isas},          {"isa", isa},
-                   {"setIsa", setIsa},         {"threads", threads},    {"setThreads", setThreads}};
-  for (const auto& f : functions) {
+  DefineAddon(exports,
+              {InstanceMethod("attach", &Instance::attach), InstanceMethod("kernels", &Instance::kernels),
+               InstanceMethod("isas", &Instance::isas), InstanceMethod("isa", &Instance::isa),
+               InstanceMethod("setIsa", &Instance::setIsa), InstanceMethod("threads", &Instance::threads),
+               InstanceMethod("setThreads", &Instance::setThreads)});
+  const auto define = [&](const char* name, napi_callback callback) {
     napi_value function;
-    napi_create_function(env, f.name, NAPI_AUTO_LENGTH, f.function, instance, &function);
-    napi_set_named_property(env, exports, f.name, function);
-  }
-  return exports;
+    napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, this, &function);
+    exports[name] = Napi::Value(env, function);
+  };
+  define("call", call);
+  define("callArrays", callArrays);
 }
 
 }  // namespace
 }  // namespace thalweg
 
-NAPI_MODULE_INIT() { return thalweg::init(env, exports); }
+using thalweg::Instance;
+NODE_API_ADDON(Instance)
