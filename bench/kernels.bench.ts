@@ -1,9 +1,15 @@
 // Every row of the kernel table, through the door that the library uses, at sizes from the first cache to main memory.
 import { launch } from '#thalweg/kernels/launch';
-import { isPointer, type KernelCase, type KernelRow, type Range } from '#thalweg/kernels/row';
+import {
+  isPointer,
+  POINTER_LETTERS,
+  type KernelCase,
+  type KernelRow,
+  type Range,
+} from '#thalweg/kernels/row';
 import { kernelNames, table, type KernelName } from '#thalweg/kernels/table';
 import { heap } from '#thalweg/memory/heap';
-import type { Prepared, Work } from './runner.js';
+import type { Prepared, Rate, Work } from './runner.js';
 
 interface Size {
   label: string;
@@ -103,11 +109,17 @@ function sizesOf(name: KernelName, row: KernelRow): Size[] {
 }
 
 /** Bytes that must move: an updated array is read and written. */
-const traffic = (row: KernelRow, args: number[], absent: readonly number[]): number =>
-  [...row.sig]
-    .filter(isPointer)
-    .map((letter, k) => (absent.includes(k) ? 0 : (letter === 'u' ? 8 : 4) * row.extents(...args)[k]!))
-    .reduce((a, b) => a + b, 0);
+function traffic(row: KernelRow, args: number[], absent: readonly number[]): Rate {
+  const extents = row.extents(...args);
+  const bytes = (letters: string): number =>
+    [...row.sig]
+      .filter(isPointer)
+      .map((letter, k) => (letters.includes(letter) && !absent.includes(k) ? 4 * extents[k]! : 0))
+      .reduce((a, b) => a + b, 0);
+  const set = bytes(POINTER_LETTERS);
+  const written = bytes('oup');
+  return { unit: 'GB/s', amount: (set + bytes('u')) / 1e9, set, reads: written < set / 20 };
+}
 
 /** A call of `name` on fresh arrays with values from the row's domain. */
 export function prepareRow(name: KernelName, test: KernelCase): Prepared {
@@ -148,12 +160,11 @@ function works(name: KernelName): Work[] {
   const usual = row.cases.find(({ absent }) => absent?.length) ?? row.cases[0]!;
   return sizesOf(name, row).map(({ label, args, flops }) => {
     const test: KernelCase = { ...usual, args, index: args[1]! };
-    const unit = flops ? 'GFLOP/s' : 'GB/s';
     return {
       name: `${name} ${label}`,
       kind: name,
       args,
-      rate: { amount: (flops ?? traffic(row, args, test.absent ?? [])) / 1e9, unit },
+      rate: flops ? { unit: 'GFLOP/s', amount: flops / 1e9 } : traffic(row, args, test.absent ?? []),
       prepare: () => prepareRow(name, test),
     };
   });

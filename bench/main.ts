@@ -4,6 +4,7 @@ import os from 'node:os';
 import { parseArgs } from 'node:util';
 import { kernels } from './kernels.bench.js';
 import { optimizers } from './optimizers.bench.js';
+import { describeLimits, measureLimits } from './limits.js';
 import { installPeers, startPeers } from './peers.js';
 import { describeMachine, head, lines, machine, verdict } from './report.js';
 import { runWork, sides, type Plan, type Result, type Work } from './runner.js';
@@ -43,19 +44,24 @@ async function main(): Promise<void> {
   const { found, absent } = sides(peers, plan);
   console.log(describeMachine(where));
   for (const reason of absent) console.log(`absent: ${reason}`);
-  console.log(`\n${head()}`);
+  // The isa of native first: bandwidth is measured by its vectors.
+  const limits = measureLimits(
+    [...new Set(found.filter(({ peer }) => !peer).map(({ isa }) => isa))],
+    threads,
+  );
+  console.log(`${describeLimits(limits)}\n\n${head()}`);
 
   const results: Result[] = [];
   for (const work of works) {
     const one = await runWork(work, found, plan);
-    if (one.results.length > 0) console.log(lines(work, one.results));
+    if (one.results.length > 0) console.log(lines(work, one.results, limits));
     for (const reason of one.refused) console.log(`  none of ${reason}`);
     results.push(...one.results);
   }
   for (const peer of peers) peer.stop();
   console.log(`\n${verdict(results)}`);
   if (options.json) {
-    writeFileSync(options.json, JSON.stringify({ machine: where, plan, absent, results }, null, 1));
+    writeFileSync(options.json, JSON.stringify({ machine: where, plan, limits, absent, results }, null, 1));
     console.log(`written to ${options.json}`);
   }
 }

@@ -39,12 +39,14 @@ function prepare({ make }: Rule, tensors: number, length: number): Prepared {
 const works = (name: string, rule: Rule): Work[] =>
   SIZES.map(([tensors, length]) => {
     const count = tensors * length;
+    // The gradient is one array, however many parameters there are.
+    const set = 4 * (count * (1 + rule.states) + length);
     return {
       name: `${name} ${tensors === 1 ? '' : `${tensors}×`}${length.toExponential().replace('+', '')}`,
       kind: 'optimizer',
       args: [name, tensors, length],
       // Parameter and states are read and written, the gradient is read.
-      rate: { amount: ((2 + 1 + 2 * rule.states) * 4 * count) / 1e9, unit: 'GB/s' },
+      rate: { unit: 'GB/s', amount: ((2 + 1 + 2 * rule.states) * 4 * count) / 1e9, set, reads: false },
       per: { count, unit: 'ns/param' },
       prepare: () => prepare(rule, tensors, length),
     };

@@ -11,6 +11,15 @@ export interface Question extends Spec {
   seconds: number;
 }
 
+/** A peer's first line. */
+interface Hello {
+  version?: string;
+  absent?: string;
+  minThreads?: number;
+  maxThreads?: number;
+  isa?: string;
+}
+
 export interface Command {
   file: string;
   args: string[];
@@ -22,7 +31,10 @@ export class Peer {
   private readonly lines: Interface;
   /** Why it is not there; empty when it is. */
   absent = '';
+  minThreads = 1;
   maxThreads = 1;
+  /** The instruction set that it is held to, if not the machine's best. */
+  isa?: string;
 
   private constructor(
     public name: string,
@@ -46,13 +58,11 @@ export class Peer {
     const peer = new Peer(name, spawn(file, args, { env: { ...process.env, ...env } }));
     const hello = await peer.line();
     if (hello === null) return peer;
-    const { version, maxThreads, absent } = JSON.parse(hello) as {
-      version?: string;
-      maxThreads?: number;
-      absent?: string;
-    };
+    const { version, absent, minThreads, maxThreads, isa } = JSON.parse(hello) as Hello;
     peer.name = [name, version].filter(Boolean).join(' ');
+    peer.minThreads = minThreads ?? 1;
     peer.maxThreads = maxThreads ?? 1;
+    if (isa) peer.isa = isa;
     peer.absent = absent ?? '';
     return peer;
   }

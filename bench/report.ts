@@ -1,6 +1,7 @@
 // The report: the machine, a table with raw figures and ratios of one run, and a word on how far to trust it.
 import os from 'node:os';
 import { backend } from '#thalweg/kernels/launch';
+import { limitOf, type Limits } from './limits.js';
 import type { Result, Work } from './runner.js';
 
 /** Above this margin a figure says more of the machine's other work than of ours. */
@@ -46,36 +47,46 @@ const UNITS = [
 
 const digits = (x: number): string => (x >= 1000 ? x.toFixed(0) : x.toPrecision(3));
 
-function showTime(seconds: number): string {
+export function showTime(seconds: number): string {
   const [scale, unit] = UNITS.find(([s]) => seconds >= s) ?? UNITS[3];
   return `${digits(seconds / scale)} ${unit}`;
 }
 
+/** The fastest peer with that many threads. */
+export const bestPeer = ({ threads }: Result, all: readonly Result[]): Result | undefined =>
+  all.filter((r) => r.peer && r.threads === threads).sort((a, b) => a.median - b.median)[0];
+
 /** How many times as fast as the fastest peer with that many threads; without one, as the first side. */
-function ratio(result: Result, all: readonly Result[]): string {
-  const rivals = all.filter((r) => r.peer && r.threads === result.threads);
-  const [best] = rivals.sort((a, b) => a.median - b.median);
-  const base = best ?? all[0]!;
+export function ratio(result: Result, all: readonly Result[]): string {
+  const base = bestPeer(result, all) ?? all[0]!;
   if (base === result) return '1';
   return `${digits(base.median / result.median)} × ${base.side}`;
 }
 
-const HEAD = ['work', 'side', 'time', 'rate', 'per', '±', 'speed'];
-const WIDTH = [36, 19, 8, 12, 14, 5, 0];
+/** The rate, and its part of what the machine can do at most. */
+export function rateOf({ rate }: Work, { median, isa, threads }: Result, limits: Limits): [string, string] {
+  if (!rate) return ['', ''];
+  const reached = rate.amount / median;
+  const limit = limitOf(rate, isa, threads, limits);
+  return [`${digits(reached)} ${rate.unit}`, limit ? `${((100 * reached) / limit).toFixed(0)}%` : ''];
+}
+
+const HEAD = ['work', 'side', 'time', 'rate', '% limit', 'per', '±', 'speed'];
+const WIDTH = [36, 19, 8, 12, 7, 14, 5, 0];
 const line = (cells: readonly string[]): string =>
   cells.map((cell, k) => (k < 2 ? cell.padEnd(WIDTH[k]!) : cell.padStart(WIDTH[k]!))).join('  ');
 
 export const head = (): string => line(HEAD);
 
 /** The lines of one work: a side each. */
-export function lines(work: Work, results: readonly Result[]): string {
+export function lines(work: Work, results: readonly Result[], limits: Limits): string {
   return results
     .map((r, k) =>
       line([
         k === 0 ? work.name : '',
         r.side,
         showTime(r.median),
-        work.rate ? `${digits(work.rate.amount / r.median)} ${work.rate.unit}` : '',
+        ...rateOf(work, r, limits),
         work.per ? `${digits((r.median * 1e9) / work.per.count)} ${work.per.unit}` : '',
         `${(r.margin * 100).toFixed(0)}%${r.margin > NOISY ? '!' : ''}`,
         ratio(r, results),

@@ -10,11 +10,15 @@ export interface Spec {
   args: (number | string)[];
 }
 
+/** What one call computes or moves, in billions. What is moved has a working set: the bytes of all arrays. */
+export type Rate =
+  | { unit: 'GFLOP/s'; amount: number }
+  | { unit: 'GB/s'; amount: number; set: number; /** Writes next to nothing. */ reads: boolean };
+
 /** One line of a table of cases: a work, and how to get ready for it on the engine in use. */
 export interface Work extends Spec {
   name: string;
-  /** What one call computes or moves, in billions, and what the rate is called. */
-  rate?: { amount: number; unit: string };
+  rate?: Rate;
   /** What one call handles one by one, for "ns per …". */
   per?: { count: number; unit: string };
   prepare(): Prepared;
@@ -32,6 +36,8 @@ interface Side {
   label: string;
   threads: number;
   peer: boolean;
+  /** The instruction set whose peak is its limit. */
+  isa: string;
   /** Gets ready; returns what takes a turn of that many seconds, or why there is none. */
   open(work: Work): Promise<Turn | string>;
 }
@@ -47,6 +53,7 @@ export interface Result extends Summary {
   side: string;
   threads: number;
   peer: boolean;
+  isa: string;
 }
 
 export interface Plan {
@@ -72,6 +79,7 @@ function own(name: BackendName, threads: number, seconds: number): Side {
     label: `${name} ${threads}T`,
     threads,
     peer: false,
+    isa: backend.info().isa,
     open(work) {
       if (work.without?.includes(name)) return Promise.resolve('left out: too slow');
       select();
@@ -88,11 +96,12 @@ function own(name: BackendName, threads: number, seconds: number): Side {
   };
 }
 
-function foreign(peer: Peer, threads: number): Side {
+function foreign(peer: Peer, threads: number, isa: string): Side {
   return {
     label: `${peer.name} ${threads}T`,
     threads,
     peer: true,
+    isa: peer.isa ?? isa,
     open: ({ kind, args }) =>
       Promise.resolve({
         samples: (seconds) => peer.ask({ kind, args, threads, seconds }),
@@ -120,7 +129,10 @@ export function sides(peers: readonly Peer[], plan: Plan): { found: Side[]; abse
     }
   for (const peer of peers) {
     if (peer.absent) absent.push(`${peer.name}: ${peer.absent}`);
-    else found.push(...plan.threads.filter((n) => n <= peer.maxThreads).map((n) => foreign(peer, n)));
+    else {
+      const taken = plan.threads.filter((n) => n >= peer.minThreads && n <= peer.maxThreads);
+      found.push(...taken.map((n) => foreign(peer, n, found[0]!.isa)));
+    }
   }
   return { found, absent };
 }
@@ -164,6 +176,7 @@ export async function runWork(work: Work, all: readonly Side[], plan: Plan): Pro
     side: side.label,
     threads: side.threads,
     peer: side.peer,
+    isa: side.isa,
     ...summary(list),
   }));
   return { results, refused };

@@ -190,7 +190,7 @@ async function main(folder: string): Promise<void> {
   backend.setWasmPaths?.(path.join(folder, 'node_modules/@tensorflow/tfjs-backend-wasm/dist/'));
   await tf.setBackend('wasm');
   await tf.ready();
-  say({ version: tf.version_core, maxThreads: 1 });
+  say({ version: tf.version_core, maxThreads: 1, isa: 'simd128' });
   createInterface(process.stdin).on('line', (line) => say(answer(tf, JSON.parse(line) as Question)));
 }
 
