@@ -4,8 +4,11 @@ import { Conv } from './geometry';
 import { Pack } from './pack';
 import { plain, WEIGHT } from './plain';
 import { Scratch } from './scratch';
-import { DEPTH, HEIGHT, PANEL, Tile, WIDTH } from './tile';
+import { DEPTH, PANEL, Tile, WIDTH } from './tile';
 import { MOST_TAPS, Window } from './window';
+
+/** Rows of columns(x) packed at once, 256 KiB. */
+const ROWS: i32 = 256;
 
 export function gradWeight(gw: usize, x: usize, g: usize): void {
   const size = Conv.oh * Conv.ow;
@@ -30,8 +33,8 @@ function block(gw: usize, x: usize, g: usize, group: i32, p: i32, f: i32): void 
   const rows = Conv.cg * Window.taps;
   const line = usize(depth) << 2;
   packOutputs(g, output, width, p, depth);
-  for (let i = 0; i < rows; i += HEIGHT) {
-    const height = min(HEIGHT, rows - i);
+  for (let i = 0; i < rows; i += ROWS) {
+    const height = min(ROWS, rows - i);
     packColumns(x, group * Conv.cg, i, height, p, depth);
     for (let j = 0; j < width; j += PANEL) {
       const to = gw + (usize((output + j) * rows + i) << 2);

@@ -13,7 +13,7 @@ export function useScratch(at: usize): void {
 }
 
 export class Scratch {
-  /** 1 MiB: panels of B. */
+  /** 1 MiB: panels of B, or a vector. */
   @inline static b(): usize {
     return start;
   }

