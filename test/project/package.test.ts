@@ -64,6 +64,7 @@ describe('package.json', () => {
       'dist/index.d.ts',
       'dist/cli/main.js',
       'build/wasm/simd.wasm',
+      'build/wasm/relaxed.wasm',
       'native/addon.cc',
       'CMakeLists.txt',
       'LICENSE',
