@@ -91,7 +91,7 @@ static void gradKeys(const AttentionGrad& a, i64 b, i64 from, i64 to, float* gq,
                      float* scratch) {
   const AttentionSizes& n = a.sizes;
   const AttentionGradScratch place(n);
-  std::memset(gq, 0, n.queries * n.d * sizeof(float));
+  clear(gq, n.queries * n.d);
   for (i64 j = from; j < to; j += KEYS) {
     const i64 count = least(KEYS, to - j), at = b * n.keys + j;
     const float *k = a.k + at * n.d, *v = a.v + at * n.dv;
@@ -102,8 +102,8 @@ static void gradKeys(const AttentionGrad& a, i64 b, i64 from, i64 to, float* gq,
                          byRows(k, count, n.d, scratch + place.keyRows),
                          a.gk + at * n.d,
                          a.gv + at * n.dv};
-    std::memset(block.gk, 0, count * n.d * sizeof(float));
-    std::memset(block.gv, 0, count * n.dv * sizeof(float));
+    clear(block.gk, count * n.d);
+    clear(block.gv, count * n.dv);
     for (i64 i = 0; i < n.queries; i += QUERIES)
       gradQueries(a, b, i, least(QUERIES, n.queries - i), block, gq, dots, scratch);
   }

@@ -22,7 +22,7 @@ INLINE vf clamp(vf x, float low, float high) {
 }
 
 /** 2^n for whole n in [-126, 127]. */
-INLINE vf powerOfTwo(vi n) { return bits((n + 127) << 23); }
+INLINE vf powerOfTwo(vi n) { return bits(wrapping(n, splat(127)) << 23); }
 
 /** p 2^n for whole n in [-252, 254], in two factors so that neither overflows; the result may. */
 INLINE vf scaleBy(vf p, vf n) {
@@ -72,7 +72,7 @@ INLINE vf expFlushed(vf x) {
 INLINE vf expm1(vf x) {
   vf n;
   const vf r = reduceByLn2(clamp(x, -30.0f, 89.0f), n);
-  const vf half = powerOfTwo(truncate(n) - 1);
+  const vf half = powerOfTwo(wrapping(truncate(n), splat(-1)));
   return 2.0f * fma(half, expm1Near(r), half - 0.5f);
 }
 
@@ -81,8 +81,8 @@ INLINE vf log(vf x) {
   // Subnormals are scaled into the normal range; 2^23 is taken back from the exponent.
   const vi tiny = x < 0x1p-126f;
   const vi u = bits(tiny ? x * 0x1p23f : x);
-  const vi e = (u - 0x3f3504f3) >> 23;
-  const vf f = bits(u - (e << 23)) - 1.0f;
+  const vi e = wrapping(u, splat(-0x3f3504f3)) >> 23;
+  const vf f = bits(wrapping(u, -(e << 23))) - 1.0f;
   const vf n = toReal(e + (tiny & -23));
   vf p = fma(f, 7.0376836292e-2f, splat(-1.1514610310e-1f));
   p = fma(p, f, 1.1676998740e-1f);

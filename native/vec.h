@@ -164,6 +164,10 @@ INLINE vf withSign(vf size, vf sign) { return bits(bits(magnitude(size)) | (bits
 
 /** To integers towards zero; undefined beyond their range. */
 INLINE vi truncate(vf x) { return __builtin_convertvector(x, vi); }
+/** a + b where lanes that are thrown away later may overflow. */
+INLINE vi wrapping(vi a, vi b) {
+  return reinterpret_cast<vi>(reinterpret_cast<vu>(a) + reinterpret_cast<vu>(b));
+}
 INLINE vf toReal(vi x) { return __builtin_convertvector(x, vf); }
 
 #if defined(__AVX512F__)
