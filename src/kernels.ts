@@ -1,6 +1,7 @@
 // `thalweg/kernels`: the kernels as synchronous functions on plain Float32Arrays, outputs first. Lengths, types and
 // overlaps are checked before any memory is touched; an output may be the input itself only where that is said.
 import { callDirect, type DirectArgument } from './kernels/direct.js';
+import type { Numbers } from './kernels/row.js';
 import type { KernelName } from './kernels/table.js';
 
 export { alloc, free } from './kernels/direct.js';
@@ -90,16 +91,7 @@ export function sgemm(
 
 /** Row strides shorter than a row would make rows overlap. */
 function callSgemm(where: string, names: string[], args: DirectArgument[]): void {
-  const [m, n, k, ta, tb, lda, ldb, ldc] = args.slice(3, 11) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [m, n, k, ta, tb, lda, ldb, ldc] = args.slice(3, 11) as Numbers<8>;
   const strides: [string, number, number][] = [
     ['lda', lda, ta ? m : k],
     ['ldb', ldb, tb ? k : n],

@@ -49,5 +49,10 @@ export interface KernelRow {
 
 export type Range = readonly [number, number];
 
+/** A tuple of `N` numbers. */
+export type Numbers<N extends number, T extends number[] = []> = T['length'] extends N
+  ? T
+  : Numbers<N, [...T, number]>;
+
 export const POINTER_LETTERS = 'ouipjfr';
 export const isPointer = (letter: string): boolean => POINTER_LETTERS.includes(letter);

@@ -1,5 +1,6 @@
 // Scaled dot-product attention. Its kernels keep one number a query instead of the score matrix.
 import { launch } from '../kernels/launch.js';
+import type { Numbers } from '../kernels/row.js';
 import { Storage } from '../memory/storage.js';
 import { checkNumber, checkOptions, shapeError, showShape } from '../tensor/errors.js';
 import { apply, define, isRecording, type Op, type OpRow } from '../tensor/op.js';
@@ -35,11 +36,7 @@ interface Attrs {
 }
 
 /** Sizes of q [n, queries, d], k [n, keys, d], v [n, keys, dv], as the kernels take them. */
-const numbers = (
-  q: Shape,
-  v: Shape,
-  a: Attrs,
-): [number, number, number, number, number, number, number, number] => [
+const numbers = (q: Shape, v: Shape, a: Attrs): Numbers<8> => [
   q[0]!,
   q[1]!,
   v[1]!,

@@ -1,6 +1,6 @@
 // Kernel rows of attention. The full score matrix need never stand in memory: a row keeps only its log-sum-exp, from which
 // the backward pass makes its weights again (Dao et al., "FlashAttention", 2022).
-import type { Cells, KernelCase, KernelRow } from '../row.js';
+import type { Cells, KernelCase, KernelRow, Numbers } from '../row.js';
 
 interface Sizes {
   /** Batch times heads. */
@@ -16,16 +16,7 @@ interface Sizes {
 }
 
 function sizes(v: number[]): Sizes {
-  const [n, queries, keys, d, dv, scale, causal, maskStride] = v as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [n, queries, keys, d, dv, scale, causal, maskStride] = v as Numbers<8>;
   return { n, queries, keys, d, dv, scale, causal, maskStride };
 }
 

@@ -1,6 +1,6 @@
 // Kernel rows of convolution and pooling over NCHW images. The three convolution rows are the three partial products of
 // one trilinear form, so each one's derivatives are the other two.
-import type { Cells, KernelCase, KernelRow } from '../row.js';
+import type { Cells, KernelCase, KernelRow, Numbers } from '../row.js';
 
 /** Output length of a window that slides along `size`. */
 export const windows = (
@@ -31,22 +31,7 @@ interface Conv {
 }
 
 function conv(v: number[]): Conv {
-  const [n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups] = v as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups] = v as Numbers<14>;
   const [oh, ow] = [windows(h, r, sh, ph, dh), windows(w, s, sw, pw, dw)];
   return { n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups, oh, ow };
 }
@@ -111,17 +96,7 @@ interface Pool {
 }
 
 function pool(v: number[]): Pool {
-  const [planes, h, w, kh, kw, sh, sw, ph, pw] = v as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [planes, h, w, kh, kw, sh, sw, ph, pw] = v as Numbers<9>;
   const [oh, ow] = [windows(h, kh, sh, ph, 1), windows(w, kw, sw, pw, 1)];
   return { planes, h, w, kh, kw, sh, sw, ph, pw, oh, ow };
 }

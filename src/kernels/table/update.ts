@@ -2,7 +2,7 @@
 // in double by the optimizer and handed over in cells, so the same record serves every step. No contraction: an update
 // gives the same bits on every engine. State that would become subnormal is stored as 0: WASM has no flush-to-zero, and
 // decayed state of dead units would slow the update several times. Where the denominator is 0 nothing moves.
-import type { Cells, KernelCase, KernelRow } from '../row.js';
+import type { Cells, KernelCase, KernelRow, Numbers } from '../row.js';
 
 const SMALLEST_NORMAL = 2 ** -126;
 /** Subnormal float32 to 0 (of either sign, to +0); NaN and all else unchanged. */
@@ -89,7 +89,7 @@ export const updates = {
    * classical: lr = -1, c = -rate, a, b = 0, 1, or -rate, mu.
    */
   momentumStep: update('s', [0.1, 0.01, 1, 0.9, 0.75, 1, 0.9], [], (s, j) => {
-    const [lr, wd, sign, mu, c, a, b] = s.cells as [number, number, number, number, number, number, number];
+    const [lr, wd, sign, mu, c, a, b] = s.cells as Numbers<7>;
     const r = s.round;
     const [p, vp] = [s.pointers[0]! + j, s.pointers[2]! + j];
     const d = gradient(s, j, wd, sign);
@@ -115,18 +115,9 @@ export const updates = {
    */
   rmspropStep: {
     ...update('pss', [0.01, 0.01, 1, 0.9, 0.09, 0.1, 1e-8, 0.9], [], (s, j) => {
-      const [lr, wd, sign, a, c, lerp, eps, mu] = s.cells as [
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-      ];
+      const [lr, wd, sign, a, c, lerp, eps, mu] = s.cells as Numbers<8>;
       const r = s.round;
-      const [p, , v, mean, buf] = s.pointers as [number, number, number, number, number];
+      const [p, , v, mean, buf] = s.pointers as Numbers<5>;
       const d = gradient(s, j, wd, sign);
       const e = mean ? r(d - s.f[mean + j]!) : d;
       const average = flush(r(r(a * s.f[v + j]!) + r(r(c * e) * e)));
@@ -151,18 +142,7 @@ export const updates = {
    * (p, g, m, v, vmax, cells, n); vmax may be absent.
    */
   adamStep: update('spp', [0.01, 0.01, 1, 0.1, 0.99, 0.01, 1e-8, 0.999, 0.98, 1.5], [4], (s, j) => {
-    const [lr, wd, sign, c1, b2, c2, eps, decay, inner, outer] = s.cells as [
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
+    const [lr, wd, sign, c1, b2, c2, eps, decay, inner, outer] = s.cells as Numbers<10>;
     const r = s.round;
     const p = s.pointers[0]! + j;
     const [m, v] = moments(s, j, gradient(s, j, wd, sign), c1, b2, c2);
@@ -175,17 +155,7 @@ export const updates = {
    * cells [alpha, wd, sign, 1-b1, b2, 1-b2, eps, low, high]; (p, g, m, v, vmax, cells, n); vmax may be absent.
    */
   adaboundStep: update('spp', [0.01, 0.01, 1, 0.1, 0.99, 0.01, 1e-8, 0.005, 0.02], [4], (s, j) => {
-    const [alpha, wd, sign, c1, b2, c2, eps, low, high] = s.cells as [
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
+    const [alpha, wd, sign, c1, b2, c2, eps, low, high] = s.cells as Numbers<9>;
     const r = s.round;
     const p = s.pointers[0]! + j;
     const [m, v] = moments(s, j, gradient(s, j, wd, sign), c1, b2, c2);
@@ -203,17 +173,9 @@ export const updates = {
     sig: 'uiuuofn',
     extents: (n) => [n!, n!, n!, n!, 4, 7],
     ref: (m, ...args) => {
-      const [p, , , , dots, at, n] = args as [number, number, number, number, number, number, number];
+      const [p, , , , dots, at, n] = args as Numbers<7>;
       const cells = Array.from({ length: 7 }, (_, k) => m.f[at + k]!);
-      const [lr, wd, sign, c1, b2, c2, eps] = cells as [
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-      ];
+      const [lr, wd, sign, c1, b2, c2, eps] = cells as Numbers<7>;
       const [step, r] = [{ pointers: args, cells, round: m.round, f: m.f }, m.round];
       let [qq, qd] = [0, 0];
       for (let j = 0; j < n; j++) {
@@ -240,16 +202,7 @@ export const updates = {
    * cells [lr, wd, sign, b1, 1-b1, b2, 1-b2, decay]; (p, g, m, cells, n).
    */
   lionStep: update('s', [0.01, 0.01, 1, 0.9, 0.1, 0.99, 0.01, 0.999], [], (s, j) => {
-    const [lr, wd, sign, b1, c1, b2, c2, decay] = s.cells as [
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
+    const [lr, wd, sign, b1, c1, b2, c2, decay] = s.cells as Numbers<8>;
     const r = s.round;
     const [p, mp] = [s.pointers[0]! + j, s.pointers[2]! + j];
     const d = gradient(s, j, wd, sign);
