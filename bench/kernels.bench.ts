@@ -117,8 +117,9 @@ function traffic(row: KernelRow, args: number[], absent: readonly number[]): Rat
       .map((letter, k) => (letters.includes(letter) && !absent.includes(k) ? 4 * extents[k]! : 0))
       .reduce((a, b) => a + b, 0);
   const set = bytes(POINTER_LETTERS);
-  const written = bytes('oup');
-  return { unit: 'GB/s', amount: (set + bytes('u')) / 1e9, set, reads: written < set / 20 };
+  const [made, updated] = [bytes('op'), bytes('u')];
+  const pattern = made + updated < set / 20 ? 'read' : updated > made ? 'update' : 'write';
+  return { unit: 'GB/s', amount: (set + updated) / 1e9, set, pattern };
 }
 
 /** A call of `name` on fresh arrays with values from the row's domain. */

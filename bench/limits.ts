@@ -30,6 +30,7 @@ export interface Bandwidth {
   read: number[];
   copy: number[];
   triad: number[];
+  update: number[];
 }
 
 export interface Limits {
@@ -66,7 +67,7 @@ function measureBandwidth(isa: string, threads: number): Bandwidth {
     .split('\n')
     .map((line) => line.split(' ').map(Number));
   const column = (k: number): number[] => rows.map((row) => row[k]!);
-  return { read: column(0), copy: column(1), triad: column(2) };
+  return { read: column(0), copy: column(1), triad: column(2), update: column(3) };
 }
 
 /** Measures all limits: operations for every instruction set in use, bandwidth by the first of them. */
@@ -92,28 +93,34 @@ function between(ys: readonly number[], x: number): number {
   return ys[at - 1]! * (1 - part) + ys[at]! * part;
 }
 
+/** Which bandwidths a row is held to: the best of them. */
+const PATTERNS = {
+  read: ['read'],
+  write: ['copy', 'triad'],
+  update: ['copy', 'triad', 'update'],
+} as const;
+
 /** What a call of that rate could reach at most, in the rate's unit; undefined if unknown. */
 export function limitOf(rate: Rate, isa: string, threads: number, limits: Limits): number | undefined {
   if (rate.unit === 'GFLOP/s') return limits.flops[isa]?.[threads];
   const bandwidth = limits.bandwidth[threads];
   if (!bandwidth) return undefined;
-  const { read, copy, triad } = bandwidth;
-  const { set } = rate;
-  return rate.reads ? between(read, set) : Math.max(between(copy, set), between(triad, set));
+  return Math.max(...PATTERNS[rate.pattern].map((kind) => between(bandwidth[kind], rate.set)));
 }
 
-const sizeName = (set: number): string => (set < 1e6 ? `${set / 1024} KiB` : `${set / 1e6} MB`);
+/** How a working set is called. */
+export const sizeName = (set: number): string => (set < 1e6 ? `${set / 1024} KiB` : `${set / 1e6} MB`);
 
 /** A line for each instruction set, and a table of bandwidths by working set. */
 export function describeLimits({ flops, bandwidth, absent }: Limits): string {
   const row = (name: string, cells: readonly string[]): string =>
-    `  ${name.padEnd(8)}${cells.map((cell) => cell.padStart(8)).join('')}`;
+    `  ${name.padEnd(9)}${cells.map((cell) => cell.padStart(8)).join('')}`;
   const peaks = Object.entries(flops).map(([isa, by]) => {
     const figures = Object.entries(by).map(([n, x]) => `${x.toFixed(0)} GFLOP/s (${n}T)`);
     return `limit of ${isa}: ${figures.join(', ')}`;
   });
-  const rows = Object.entries(bandwidth).flatMap(([n, { read, copy, triad }]) =>
-    Object.entries({ read, copy, triad }).map(([kind, list]) =>
+  const rows = Object.entries(bandwidth).flatMap(([n, { read, copy, triad, update }]) =>
+    Object.entries({ read, copy, triad, update }).map(([kind, list]) =>
       row(
         `${kind} ${n}T`,
         list.map((x) => x.toPrecision(3)),

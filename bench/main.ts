@@ -1,29 +1,34 @@
-// `npm run bench [-- --only NAMES --quick --json FILE --no-peers --install-peers]`: see README.md in this folder.
+// `npm run bench [-- --only NAMES --quick --json FILE --compare FILE --html FILE --no-peers --install-peers]`: see README.md in this folder.
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
+import { changes, describeChanges, readResults } from './compare.js';
 import { kernels } from './kernels.bench.js';
 import { optimizers } from './optimizers.bench.js';
 import { describeLimits, measureLimits } from './limits.js';
+import { page, type Row } from './page.js';
 import { installPeers, startPeers } from './peers.js';
 import { describeMachine, head, lines, machine, verdict } from './report.js';
-import { runWork, sides, type Plan, type Result, type Work } from './runner.js';
+import { runWork, sides, type Plan, type Work } from './runner.js';
 import { steps } from './steps.bench.js';
 
 const OPTIONS = {
   only: { type: 'string' },
   quick: { type: 'boolean', default: false },
   json: { type: 'string' },
+  compare: { type: 'string' },
+  html: { type: 'string' },
   peers: { type: 'boolean', default: true },
   'install-peers': { type: 'boolean', default: false },
   list: { type: 'boolean', default: false },
 } as const;
 
+const GROUPS = { kernels, optimizers, steps };
+
 /** The works whose `group/name` contains one of the words. */
 function selected(only?: string): Work[] {
-  const groups = { kernels, optimizers, steps };
   const words = only?.split(',').map((word) => word.trim().toLowerCase()) ?? [''];
-  const found = Object.entries(groups).flatMap(([group, works]) =>
+  const found = Object.entries(GROUPS).flatMap(([group, works]) =>
     works.filter(({ name }) => words.some((word) => `${group}/${name}`.toLowerCase().includes(word))),
   );
   if (found.length === 0) throw new Error(`no work's name contains "${only}"; --list shows them all`);
@@ -34,6 +39,8 @@ async function main(): Promise<void> {
   const { values: options } = parseArgs({ options: OPTIONS, allowNegative: true });
   const works = selected(options.only);
   if (options.list) return console.log(works.map(({ name }) => name).join('\n'));
+  // Read now: it may be the file that this run writes, and a wrong name should not cost a run.
+  const old = options.compare ? readResults(options.compare) : undefined;
   if (options['install-peers']) installPeers();
   const threads = [...new Set([1, Math.min(2, os.availableParallelism())])];
   const plan: Plan = options.quick
@@ -51,19 +58,27 @@ async function main(): Promise<void> {
   );
   console.log(`${describeLimits(limits)}\n\n${head()}`);
 
-  const results: Result[] = [];
+  const rows: Row[] = [];
   for (const work of works) {
     const one = await runWork(work, found, plan);
     if (one.results.length > 0) console.log(lines(work, one.results, limits));
     for (const reason of one.refused) console.log(`  none of ${reason}`);
-    results.push(...one.results);
+    if (one.results.length > 0) rows.push({ work, results: one.results });
   }
   for (const peer of peers) peer.stop();
+  const results = rows.flatMap((row) => row.results);
   console.log(`\n${verdict(results)}`);
-  if (options.json) {
-    writeFileSync(options.json, JSON.stringify({ machine: where, plan, limits, absent, results }, null, 1));
-    console.log(`written to ${options.json}`);
-  }
+  if (old) console.log(`\n${describeChanges(changes(old, results))}`);
+  const write = (file: string | undefined, text: string): void => {
+    if (!file) return;
+    writeFileSync(file, text);
+    console.log(`written to ${file}`);
+  };
+  write(options.json, JSON.stringify({ machine: where, plan, limits, absent, results }, null, 1));
+  const groups = Object.entries(GROUPS).map(
+    ([group, all]) => [group, rows.filter(({ work }) => all.includes(work))] as const,
+  );
+  write(options.html, page({ machine: where, limits, absent, groups }));
 }
 
 main().catch((error: unknown) => {

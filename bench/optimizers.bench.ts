@@ -46,7 +46,7 @@ const works = (name: string, rule: Rule): Work[] =>
       kind: 'optimizer',
       args: [name, tensors, length],
       // Parameter and states are read and written, the gradient is read.
-      rate: { unit: 'GB/s', amount: ((2 + 1 + 2 * rule.states) * 4 * count) / 1e9, set, reads: false },
+      rate: { unit: 'GB/s', amount: ((2 + 1 + 2 * rule.states) * 4 * count) / 1e9, set, pattern: 'update' },
       per: { count, unit: 'ns/param' },
       prepare: () => prepare(rule, tensors, length),
     };

@@ -5,7 +5,7 @@ import { limitOf, type Limits } from './limits.js';
 import type { Result, Work } from './runner.js';
 
 /** Above this margin a figure says more of the machine's other work than of ours. */
-const NOISY = 0.1;
+export const NOISY = 0.1;
 
 export interface Machine {
   cpu: string;

@@ -13,7 +13,7 @@ export interface Spec {
 /** What one call computes or moves, in billions. What is moved has a working set: the bytes of all arrays. */
 export type Rate =
   | { unit: 'GFLOP/s'; amount: number }
-  | { unit: 'GB/s'; amount: number; set: number; /** Writes next to nothing. */ reads: boolean };
+  | { unit: 'GB/s'; amount: number; set: number; pattern: 'read' | 'write' | 'update' };
 
 /** One line of a table of cases: a work, and how to get ready for it on the engine in use. */
 export interface Work extends Spec {

@@ -55,6 +55,13 @@ static void readAll(vec* a, vec* b, vec* c, long n) {
   sink = (sum[0] + sum[1] + sum[2] + sum[3])[0];
 }
 
+static void update(vec* a, vec* b, vec* c, long n) {
+  (void)b, (void)c;
+  for (long i = 0; i < n; i += UNROLL)
+#pragma GCC unroll 4
+    EACH a[i + u] += 0.5f;
+}
+
 #define WRITERS(name, store)                                                                      \
   static void copy##name(vec* a, vec* b, vec* c, long n) {                                        \
     (void)c;                                                                                      \
@@ -135,9 +142,14 @@ int main(int count, char** words) {
     char* memory = aligned_alloc(4096, (size_t)bytes / 4096 * 4096 + 4096);
     if (!memory) return 1;
     memset(memory, 0, (size_t)bytes);
-    printf("%g %g %g\n", rate(readAll, 1, bytes, threads, memory),
-           larger(rate(copyPlain, 2, bytes, threads, memory), rate(copyPast, 2, bytes, threads, memory)),
-           larger(rate(triadPlain, 3, bytes, threads, memory), rate(triadPast, 3, bytes, threads, memory)));
+    double read = rate(readAll, 1, bytes, threads, memory);
+    double copy =
+        larger(rate(copyPlain, 2, bytes, threads, memory), rate(copyPast, 2, bytes, threads, memory));
+    double triad =
+        larger(rate(triadPlain, 3, bytes, threads, memory), rate(triadPast, 3, bytes, threads, memory));
+    // What is updated is read and written.
+    double updated = 2 * rate(update, 1, bytes, threads, memory);
+    printf("%g %g %g %g\n", read, copy, triad, updated);
     free(memory);
   }
   return 0;
