@@ -47,7 +47,7 @@ async function main(): Promise<void> {
     ? { rounds: 1, seconds: 0.1, threads }
     : { rounds: 3, seconds: 0.25, threads };
   const where = machine();
-  const peers = options.peers ? await startPeers() : [];
+  const peers = options.peers ? await startPeers(threads) : [];
   const { found, absent } = sides(peers, plan);
   console.log(describeMachine(where));
   for (const reason of absent) console.log(`absent: ${reason}`);

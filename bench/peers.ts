@@ -3,14 +3,14 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Peer } from './peer.js';
+import { Peer, type Command } from './peer.js';
 
 // This file runs from build/apps/bench.
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const installed = path.join(root, 'build', 'peers');
 const TFJS = ['@tensorflow/tfjs@4.22.0', '@tensorflow/tfjs-backend-wasm@4.22.0'];
 
-/** PyTorch keeps the memory that it frees, as its users are told to arrange: page faults would be most of its time. */
+/** Python's peers keep the memory that they free, as PyTorch's users are told to arrange: page faults would be most of its time. */
 const KEEP_MEMORY = {
   MALLOC_TRIM_THRESHOLD_: '1099511627776',
   MALLOC_TOP_PAD_: '67108864',
@@ -31,13 +31,18 @@ export function installPeers(): void {
   if (status !== 0) throw new Error('the peers could not be installed');
 }
 
-export function startPeers(): Promise<Peer[]> {
+/** `-B`: nothing is written beside the sources. */
+const python = (script: string, ...args: string[]): Command => ({
+  file: process.env['THALWEG_PYTHON'] ?? 'python3',
+  args: ['-uB', path.join(root, 'bench', 'peers', script), ...args],
+  env: KEEP_MEMORY,
+});
+
+/** JAX settles its threads when it starts, so there is one for each number of threads. */
+export function startPeers(threads: readonly number[]): Promise<Peer[]> {
   return Promise.all([
-    Peer.start('PyTorch', {
-      file: process.env['THALWEG_PYTHON'] ?? 'python3',
-      args: ['-u', path.join(root, 'bench', 'peers', 'torch.py')],
-      env: KEEP_MEMORY,
-    }),
+    Peer.start('PyTorch', python('torch.py')),
+    ...threads.map((n) => Peer.start('JAX', python('jax.py', String(n)))),
     Peer.start('tfjs-wasm', {
       file: process.execPath,
       args: [fileURLToPath(new URL('peers/tfjs.js', import.meta.url)), installed],

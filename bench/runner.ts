@@ -134,7 +134,7 @@ export function sides(peers: readonly Peer[], plan: Plan): { found: Side[]; abse
       found.push(...taken.map((n) => foreign(peer, n, found[0]!.isa)));
     }
   }
-  return { found, absent };
+  return { found, absent: [...new Set(absent)] };
 }
 
 /** Gives the memory of the last work back, if this process may ask for it (--expose-gc). */

@@ -1,18 +1,9 @@
-"""PyTorch in its strongest eager form: outputs reused, fused optimizers, channels-last convolutions.
+"""PyTorch in its strongest eager form: outputs reused, fused optimizers, channels-last convolutions."""
 
-Reads one JSON line a work ({kind, args, threads, seconds}), writes one with the samples (seconds a call) or a reason.
-"""
-
-import json
-import math
 import os
 import sys
-import time
 
-
-def say(answer):
-    print(json.dumps(answer), flush=True)
-
+from peer import say, serve
 
 # This file has the name of what it imports.
 sys.path.pop(0)
@@ -23,23 +14,6 @@ try:
 except ImportError:
     say({"absent": "no torch in this python3 (THALWEG_PYTHON names another interpreter)"})
     sys.exit()
-
-
-def measure(fn, seconds):
-    """Samples of at least a tenth of `seconds` each, three or more."""
-    fn()
-    began = time.perf_counter()
-    fn()
-    once = max(time.perf_counter() - began, 1e-7)
-    calls = max(1, math.ceil(min(0.05, seconds / 10) / once))
-    samples = []
-    end = time.perf_counter() + seconds
-    while len(samples) < 3 or time.perf_counter() < end:
-        began = time.perf_counter()
-        for _ in range(calls):
-            fn()
-        samples.append((time.perf_counter() - began) / calls)
-    return samples
 
 
 def unary(op):
@@ -240,22 +214,9 @@ KINDS = {
 }
 
 
-def answer(question):
-    make = KINDS.get(question["kind"])
-    if not make:
-        return {"absent": "no such work"}
-    torch.set_num_threads(question["threads"])
+def prepare(threads):
+    torch.set_num_threads(threads)
     torch.manual_seed(0)
-    numbers = [int(x) if isinstance(x, float) and x.is_integer() else x for x in question["args"]]
-    run = make(*numbers)
-    if not run:
-        return {"absent": "no such work"}
-    return {"samples": measure(run, question["seconds"])}
 
 
-say({"version": torch.__version__.split("+")[0], "maxThreads": os.cpu_count()})
-for line in sys.stdin:
-    try:
-        say(answer(json.loads(line)))
-    except Exception as error:  # a work that this version lacks must not end the others
-        say({"absent": str(error).split("\n")[0]})
+serve(KINDS, {"version": torch.__version__.split("+")[0], "maxThreads": os.cpu_count()}, prepare)
