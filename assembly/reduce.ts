@@ -85,24 +85,6 @@ function addRow(o: usize, x: usize, size: usize): void {
   for (; j < size; j += 4) f32.store(o + j, f32.load(o + j) + f32.load(x + j));
 }
 
-/** In double throughout: a relative error grows with every factor. */
-export function prod(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
-  const row = bytes(inner);
-  for (let i = 0; i < outer; i++, x += bytes(n) * usize(inner))
-    for (let j = 0; j < inner; j++, o += 4) {
-      let p0: f64 = 1;
-      let p1: f64 = 1;
-      let at = x + bytes(j);
-      let k = 0;
-      for (; k + 2 <= n; k += 2, at += 2 * row) {
-        p0 *= f64(f32.load(at));
-        p1 *= f64(f32.load(at + row));
-      }
-      if (k < n) p0 *= f64(f32.load(at));
-      f32.store(o, f32(p0 * p1));
-    }
-}
-
 /** Largest (or, of negated numbers, smallest). NaN wins. */
 @final
 @unmanaged

@@ -52,13 +52,6 @@ struct Sum {
     return a + b;
   }
 };
-struct Product {
-  static constexpr double identity = 1;
-  template <class V>
-  INLINE_MEMBER static V fold(V a, V b) {
-    return a * b;
-  }
-};
 
 /** Folds a leaf of consecutive elements in double. */
 template <class Op>
@@ -200,9 +193,6 @@ namespace rows {
 
 static void sum(Context& cx, float* out, const float* x, i64 outer, i64 n, i64 inner) {
   reduceWith<Sum>(cx, out, x, outer, n, inner);
-}
-static void prod(Context& cx, float* out, const float* x, i64 outer, i64 n, i64 inner) {
-  reduceWith<Product>(cx, out, x, outer, n, inner);
 }
 static void max(Context& cx, float* out, const float* x, i64 outer, i64 n, i64 inner) {
   extreme<true, false>(cx, out, x, outer, n, inner);

@@ -115,14 +115,6 @@ export const reduce = {
     },
     { ulp: undefined, tolerance: 1e-5 },
   ),
-  prod: reduction(
-    (m, at, n, stride) => {
-      let total = 1;
-      for (let i = 0; i < n; i++) total *= m.f[at + i * stride]!;
-      return total;
-    },
-    { ulp: undefined, tolerance: 1e-5 },
-  ),
   /** NaN if any is NaN. n must be at least 1. */
   max: reduction(pick(first.max)),
   min: reduction(pick(first.min)),
