@@ -25,19 +25,19 @@ const STYLE = `
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;
 font-variant-numeric:tabular-nums}
-main{max-width:1120px;margin:0 auto;padding:40px 24px 64px}
+main{max-width:1240px;margin:0 auto;padding:40px 24px 64px}
 h1{font-size:28px;line-height:1.2;letter-spacing:-.02em;margin:0 0 8px}h2{font-size:19px;margin:44px 0 10px;}h2::first-letter{text-transform:uppercase}
 p{color:var(--soft);margin:0 0 6px;max-width:90ch;white-space:pre-line}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(230px,1fr));gap:12px;margin:24px 0 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(300px,1fr));gap:12px;margin:24px 0 0}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 16px}
 .tile b{display:block;font-size:25px;line-height:1.25}.tile span{color:var(--soft);font-size:13px;display:block}
 .scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:10px}
-table{border-collapse:collapse;width:100%}th,td{padding:3px 12px;white-space:nowrap;text-align:right}
-thead th{font-size:12px;font-weight:600;color:var(--soft);padding:9px 12px;border-bottom:1px solid var(--line)}
+table{border-collapse:collapse;width:100%}th,td{padding:3px 10px;white-space:nowrap;text-align:right}
+thead th{font-size:12px;font-weight:600;color:var(--soft);padding:9px 10px;border-bottom:1px solid var(--line)}
 tbody+tbody tr:first-child>*{border-top:1px solid var(--line)}tbody tr:first-child>*{padding-top:9px}
 tbody tr:last-child>*{padding-bottom:9px}
 th:first-child,.left{text-align:left}tbody th{vertical-align:top;font-weight:600;white-space:normal;min-width:150px}
-svg{display:block;height:10px;width:100%;border-radius:3px;background:var(--rest)}td.bar{width:30%;min-width:120px}
+svg{display:block;height:10px;width:100%;border-radius:3px;background:var(--rest)}td.bar{width:22%;min-width:120px}
 td.reach svg{width:44px;height:6px;display:inline-block;vertical-align:middle}
 td.reach span{display:inline-block;min-width:46px}
 .native{fill:var(--native)}.wasm{fill:var(--wasm)}.peer{fill:var(--peer)}
