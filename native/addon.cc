@@ -251,7 +251,7 @@ void Instance::attach(const Napi::CallbackInfo& info) {
   wantHugePages(memory, length);
   base = reinterpret_cast<char*>(memory);
   bytes = length;
-  mailbox = reinterpret_cast<const double*>(base + static_cast<size_t>(offset));
+  mailbox = static_cast<const double*>(static_cast<const void*>(base + static_cast<size_t>(offset)));
 }
 
 Napi::Value Instance::kernels(const Napi::CallbackInfo& info) {

@@ -42,7 +42,7 @@ INLINE vd splat(double x) { return x - vd{}; }
 
 /** 0, 1, 2, … */
 INLINE vi lanes() {
-  vi v;
+  vi v{};
   for (int k = 0; k < W; ++k) v[k] = k;
   return v;
 }
@@ -105,7 +105,9 @@ struct Part {
   }
   INLINE_MEMBER vf keep(vf v) const { return lanes() < count ? v : vf{}; }
   INLINE_MEMBER void store(float* p, vf v) const { storePart(p, v, count); }
-  INLINE_MEMBER void store(int32_t* p, vi v) const { storePart(reinterpret_cast<float*>(p), bits(v), count); }
+  INLINE_MEMBER void store(int32_t* p, vi v) const {
+    storePart(static_cast<float*>(static_cast<void*>(p)), bits(v), count);
+  }
 };
 
 INLINE vf root(vf x) {

@@ -45,7 +45,8 @@ function plan(outputs: readonly Tensor[], wanted: ReadonlySet<Key> | null): Node
       stack.pop();
       continue;
     }
-    checkAlive(node);
+    // What lies above a wanted node may be gone; no gradient has to pass there.
+    if (!wanted?.has(node)) checkAlive(node);
     const open = node.inputs.flatMap((x) => (x.node && !useful.has(x.node) ? [x.node] : []));
     if (open.length > 0) {
       stack.push(...open);

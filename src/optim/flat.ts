@@ -183,11 +183,12 @@ export function normOf(storages: readonly Storage[]): number {
 
 /** Multiplies all values by `factor` where they are; a scope must be open. */
 export function scaleAll(storages: readonly Storage[], factor: number): void {
-  const onHeap = storages.filter((s) => s.offset >= 0 && s.width === heap.width);
+  const isOnHeap = (s: Storage): boolean => s.offset >= 0 && s.width === heap.width;
   const cell = cellsOf([factor]);
-  for (const { address, length } of spansOf(onHeap)) launch('scale', address, cell, length);
+  for (const { address, length } of spansOf(storages.filter(isOnHeap)))
+    launch('scale', address, cell, length);
   for (const storage of storages) {
-    if (!onHeap.includes(storage)) {
+    if (!isOnHeap(storage)) {
       const values = storage.values();
       const rounded = values instanceof Float32Array ? Math.fround(factor) : factor;
       values.forEach((v, k) => (values[k] = v * rounded));

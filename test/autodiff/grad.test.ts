@@ -130,6 +130,16 @@ describe('grad of tensors', () => {
     close(g!, [12]);
   });
 
+  it('does not mind that the graph above the wanted tensor was freed', () => {
+    const x = t.tensor([2], { requiresGrad: true });
+    const y = x.mul(3);
+    const z = y.mul(y);
+    y.backward();
+    const [g] = t.grad(z, y);
+    close(g!, [12]);
+    expect(() => t.grad(y.mul(2), x)).toThrow(/graph of mul was freed/);
+  });
+
   it('says which input is not reached', () => {
     const [a, b] = [t.tensor([2], { requiresGrad: true }), t.tensor([[5]], { requiresGrad: true })];
     expect(() => t.grad(a.mul(2), [a, b])).toThrow(
