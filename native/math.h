@@ -181,13 +181,13 @@ INLINE vf tanh(vf x) {
 
 /** 1 / (1 + e^-|x|), times e^-|x| for negative x: nothing overflows and small values keep their digits. */
 INLINE vf sigmoid(vf x) {
-  const vf e = exp(-magnitude(x));
+  const vf e = expFlushed(-magnitude(x));
   const vf s = inverse(1.0f + e);
   return x < 0.0f ? e * s : s;
 }
 /** σ(x), and 1 - σ(x) with all its digits. */
 INLINE vf sigmoid(vf x, vf& rest) {
-  const vf e = exp(-magnitude(x));
+  const vf e = expFlushed(-magnitude(x));
   const vf s = inverse(1.0f + e), small = e * s;
   rest = x < 0.0f ? s : small;
   return x < 0.0f ? small : s;
