@@ -5,7 +5,7 @@ import { Deviation, Product, Run } from './runs';
 import { unary, zip } from './simd';
 
 /** A channel's numbers, for the formulas below. */
-class Channel {
+export class Channel {
   static mean: f32 = 0;
   static scale: f32 = 0;
   static shift: f32 = 0;
@@ -14,7 +14,7 @@ class Channel {
 /** (x - mean) scale + shift. */
 @final
 @unmanaged
-class Affine {
+export class Affine {
   @inline v(x: v128): v128 {
     const d = f32x4.sub(x, f32x4.splat(Channel.mean));
     return f32x4.add(f32x4.mul(d, f32x4.splat(Channel.scale)), f32x4.splat(Channel.shift));
@@ -56,12 +56,12 @@ export function batchNorm(
 }
 
 /** g scale - shift - (x - mean) slope. */
-class Slope {
+export class Slope {
   static slope: f32 = 0;
 }
 @final
 @unmanaged
-class Pull {
+export class Pull {
   @inline v(g: v128, x: v128): v128 {
     const h = f32x4.mul(f32x4.sub(x, f32x4.splat(Channel.mean)), f32x4.splat(Slope.slope));
     return f32x4.sub(f32x4.sub(f32x4.mul(g, f32x4.splat(Channel.scale)), f32x4.splat(Channel.shift)), h);

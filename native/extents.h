@@ -64,6 +64,16 @@ inline void reduce(const Count* n, Count* e) {
 }
 inline void cumsum(const Count* n, Count* e) { every(e, n[0] * n[1] * n[2]); }
 inline void rowwise(const Count* n, Count* e) { every(e, n[0] * n[1]); }
+inline void crossEntropy(const Count* n, Count* e) {
+  e[0] = e[3] = n[0];
+  e[1] = n[0] + n[0];
+  e[2] = n[0] * n[1];
+}
+inline void crossEntropyGrad(const Count* n, Count* e) {
+  e[0] = e[2] = n[0] * n[1];
+  e[1] = e[4] = n[0];
+  e[3] = n[0] + n[0];
+}
 inline void total(const Count* n, Count* e) {
   every(e, n[0]);
   e[0] = 2;
@@ -126,6 +136,21 @@ inline void layerNormGrad(const Count* n, Count* e) {
   e[0] = e[3] = e[4] = n[0] * n[1];
   e[1] = e[2] = e[7] = n[1];
   e[5] = e[6] = n[0];
+}
+
+/** n, c, l, groups; channels that do not divide by the groups have no meaning. */
+inline Count grouped(const Count* n) {
+  return n[3].value > 0 && n[1].value % n[3].value == 0 ? n[0] * n[1] * n[2] : Count(Count::LIMIT);
+}
+inline void groupNorm(const Count* n, Count* e) {
+  e[0] = e[3] = grouped(n);
+  e[1] = e[2] = n[0] * n[3];
+  e[4] = e[5] = n[1];
+}
+inline void groupNormGrad(const Count* n, Count* e) {
+  e[0] = e[3] = e[4] = grouped(n);
+  e[1] = e[2] = e[7] = n[1];
+  e[5] = e[6] = n[0] * n[3];
 }
 
 /** n, queries, keys, d, dv, scale, causal, maskStride */

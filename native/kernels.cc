@@ -7,6 +7,8 @@
 #include "binary.h"
 #include "conv.h"
 #include "convgrad.h"
+#include "crossentropy.h"
+#include "groupnorm.h"
 #include "layernorm.h"
 #include "matmul.h"
 #include "move.h"

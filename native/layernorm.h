@@ -27,35 +27,35 @@ INLINE void rowTotals(i64 n, double* sums, const F& f) {
   }
 }
 
-struct Layer {
-  float *y, *mean, *rstd;
-  const float *x, *w, *b;
-  i64 cols;
-  double eps;
+/** A row's mean as the sum of `base` and `rest`, so that differences from it are nearly exact, and 1/√(var +
+ * eps). */
+struct RowStatistics {
+  double mean;
+  float base, rest, rstd;
+
+  INLINE_MEMBER vf standard(vf x) const { return ((x - base) - rest) * rstd; }
 };
 
-static void layerNormRow(const Layer& q, i64 row) {
-  const float* x = q.x + row * q.cols;
-  float* y = q.y + row * q.cols;
+static RowStatistics rowStatistics(const float* x, i64 n, double eps) {
   // Rows without elements have mean 0 and variance 0.
-  const double count = static_cast<double>(most(1, q.cols));
-  const float base = q.cols > 0 ? x[0] : 0;
+  const double count = static_cast<double>(most(1, n));
+  const float base = n > 0 ? x[0] : 0;
   double sum, squares;
-  rowTotals<1>(q.cols, &sum, [=](auto how, i64 k, vf* s) { s[0] += how.load(x + k, splat(base)) - base; });
-  // The mean as the sum of `base` and `rest`: both differences below are nearly exact.
+  rowTotals<1>(n, &sum, [=](auto how, i64 k, vf* s) { s[0] += how.load(x + k, splat(base)) - base; });
   const float rest = static_cast<float>(sum / count);
-  rowTotals<1>(q.cols, &squares, [=](auto how, i64 k, vf* s) {
+  rowTotals<1>(n, &squares, [=](auto how, i64 k, vf* s) {
     const vf d = how.keep((how.load(x + k) - base) - rest);
     s[0] = fma(d, d, s[0]);
   });
-  const float rstd = static_cast<float>(1 / __builtin_sqrt(squares / count + q.eps));
-  q.mean[row] = static_cast<float>(base + sum / count);
-  q.rstd[row] = rstd;
-  const float *w = q.w, *b = q.b;
+  return {base + sum / count, base, rest, static_cast<float>(1 / __builtin_sqrt(squares / count + eps))};
+}
+
+/** y = (x - mean) rstd w + b for one row; w and b are of its length, or absent. */
+static void affineRow(float* y, const float* x, i64 n, const RowStatistics& s, const float* w,
+                      const float* b) {
   const auto put = [=](auto weight, auto bias) {
-    span(0, q.cols, [=](auto how, i64 k) {
-      const vf h = ((how.load(x + k) - base) - rest) * rstd;
-      how.store(y + k, fma(h, weight(how, k), bias(how, k)));
+    span(0, n, [=](auto how, i64 k) {
+      how.store(y + k, fma(s.standard(how.load(x + k)), weight(how, k), bias(how, k)));
     });
   };
   const auto ones = [](auto, i64) { return splat(1.0f); };
@@ -161,8 +161,12 @@ namespace rows {
 
 static void layerNorm(Context& cx, float* y, float* mean, float* rstd, const float* x, const float* w,
                       const float* b, i64 rows, i64 cols, double eps) {
-  const Layer q{y, mean, rstd, x, w, b, cols, eps};
-  eachRow(cx, rows, 2 * cols + 32, [&](i64 row) { layerNormRow(q, row); });
+  eachRow(cx, rows, 2 * cols + 32, [=](i64 row) {
+    const RowStatistics s = rowStatistics(x + row * cols, cols, eps);
+    mean[row] = static_cast<float>(s.mean);
+    rstd[row] = s.rstd;
+    affineRow(y + row * cols, x + row * cols, cols, s, w, b);
+  });
 }
 
 static void layerNormGrad(Context& cx, float* gx, float* gw, float* gb, const float* g, const float* x,

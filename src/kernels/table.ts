@@ -2,7 +2,9 @@
 import type { KernelRow } from './row.js';
 import { attention } from './table/attention.js';
 import { convolution } from './table/conv.js';
+import { groupNorms } from './table/groupnorm.js';
 import { inplace } from './table/inplace.js';
+import { losses } from './table/loss.js';
 import { matmul } from './table/matmul.js';
 import { move } from './table/move.js';
 import { layers, norm } from './table/norm.js';
@@ -23,6 +25,8 @@ const rows = {
   ...convolution,
   ...norm,
   ...layers,
+  ...groupNorms,
+  ...losses,
   ...attention,
   ...random,
   ...updates,

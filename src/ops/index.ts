@@ -30,7 +30,19 @@ export {
 export * from './pool.js';
 export * from './norm.js';
 export * from './layernorm.js';
+export * from './groupnorm.js';
 export * from './attention.js';
-export * from './loss.js';
+export {
+  mseLoss,
+  l1Loss,
+  smoothL1Loss,
+  huberLoss,
+  bceLoss,
+  bceWithLogits,
+  klDiv,
+  type LossOptions,
+  type KlDivOptions,
+} from './pairloss.js';
+export { nllLoss, crossEntropy, type ClassOptions, type CrossEntropyOptions } from './loss.js';
 export { rand, randn, randint, randperm, manualSeed, dropout, type DropoutOptions } from './random.js';
 export * from './create.js';

@@ -1,4 +1,4 @@
-// Normalisation within a sample: over the last dimensions, or over groups of channels.
+// Normalisation over the last dimensions.
 import { launch } from '../kernels/launch.js';
 import { Storage } from '../memory/storage.js';
 import { checkOptions, shapeError, showShape } from '../tensor/errors.js';
@@ -13,23 +13,6 @@ export interface NormOptions {
   weight?: TensorLike | null;
   bias?: TensorLike | null;
   eps?: number;
-}
-
-/** (x - mean) / √(var + eps) over `dims`. */
-function standardise(x: Tensor, dims: number[], eps: number): Tensor {
-  const centred = sub(x, mean(x, dims, { keepdim: true }));
-  return mul(centred, rsqrt(add(mean(square(centred), dims, { keepdim: true }), eps)));
-}
-
-function scaled(
-  x: Tensor,
-  weight: TensorLike | null | undefined,
-  bias: TensorLike | null | undefined,
-  column: number[] | null,
-): Tensor {
-  const put = (v: TensorLike): TensorLike => (column ? reshape(v, column) : v);
-  const y = weight === null || weight === undefined ? x : mul(x, put(weight));
-  return bias === null || bias === undefined ? y : add(y, put(bias));
 }
 
 const lastDims = (where: string, t: Tensor, shape: Shape): number[] => {
@@ -153,40 +136,8 @@ export const rmsNorm: Op<(x: TensorLike, shape: Shape, options?: Omit<NormOption
       checkOptions('rmsNorm', options, ['weight', 'eps']);
       const t = asTensor('rmsNorm', x);
       const power = mean(square(t), lastDims('rmsNorm', t, shape), { keepdim: true });
-      return scaled(mul(t, rsqrt(add(power, options.eps ?? 2 ** -23))), options.weight, null, null);
+      const y = mul(t, rsqrt(add(power, options.eps ?? 2 ** -23)));
+      return options.weight === null || options.weight === undefined ? y : mul(y, options.weight);
     },
     { samples: () => [{ shapes: [[2, 4], [4]], call: (x, w) => rmsNorm(x!, [4], { weight: w! }) }] },
   );
-
-/** Normalisation of each sample over groups of channels and all positions (Wu and He, 2018). */
-export const groupNorm: Op<(x: TensorLike, groups: number, options?: NormOptions) => Tensor> = define(
-  (x: TensorLike, groups: number, options: NormOptions = {}): Tensor => {
-    checkOptions('groupNorm', options, ['weight', 'bias', 'eps']);
-    const t = asTensor('groupNorm', x);
-    if (t.ndim < 2 || !(Number.isInteger(groups) && groups > 0) || t.shape[1]! % groups !== 0)
-      throw shapeError(
-        'groupNorm',
-        `${groups} groups do not divide the channels of shape ${showShape(t.shape)}`,
-      );
-    const split = reshape(t, [t.shape[0]!, groups, t.size / (t.shape[0]! * groups)]);
-    const y = reshape(standardise(split, [2], options.eps ?? 1e-5), t.shape);
-    return scaled(y, options.weight, options.bias, [t.shape[1]!, ...t.shape.slice(2).map(() => 1)]);
-  },
-  {
-    samples: () => [
-      { shapes: [[2, 4, 3], [4], [4]], call: (x, w, b) => groupNorm(x!, 2, { weight: w!, bias: b! }) },
-    ],
-    errors: () => [
-      [() => groupNorm([[1, 2, 3]], 2), /groupNorm: 2 groups do not divide the channels of shape \[1, 3\]/],
-    ],
-  },
-);
-
-/** {@link groupNorm} with a group a channel. */
-export const instanceNorm: Op<(x: TensorLike, options?: NormOptions) => Tensor> = define(
-  (x: TensorLike, options: NormOptions = {}): Tensor => {
-    const t = asTensor('instanceNorm', x);
-    return groupNorm(t, t.shape[1] ?? 0, options);
-  },
-  { samples: () => [{ shapes: [[2, 2, 4]] }] },
-);

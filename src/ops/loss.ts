@@ -1,156 +1,15 @@
-// Losses. Each returns a scalar by default; `reduction` 'sum' or 'none' as in torch.
-import {
-  checkChoice,
-  checkNumber,
-  checkOptions,
-  describe,
-  shapeError,
-  showShape,
-  typeError,
-} from '../tensor/errors.js';
-import { define, type Op } from '../tensor/op.js';
+// Losses against class numbers: negative log-likelihood and cross-entropy.
+import { launch } from '../kernels/launch.js';
+import { Storage } from '../memory/storage.js';
+import { checkChoice, checkNumber, checkOptions, describe, shapeError, typeError } from '../tensor/errors.js';
+import { apply, define, type Op, type OpRow } from '../tensor/op.js';
 import { sameShape } from '../tensor/shape.js';
-import { asTensor, realArray, Tensor, wrap, type TensorLike } from '../tensor/tensor.js';
-import { asIndices, gather, type IndexLike } from './gather.js';
+import { asTensor, blank, realArray, Tensor, wrap, type TensorLike } from '../tensor/tensor.js';
+import { asIndices, gather, planeScatter, type IndexLike, type Indices } from './gather.js';
+import { reduceLoss, REDUCTIONS, type LossOptions } from './pairloss.js';
 import { permute, reshape } from './move.js';
-import { abs, add, clamp, div, exp, log, lt, mul, neg, softplus, square, sub, where } from './pointwise.js';
-import { logSoftmax, mean, sum } from './reduce.js';
-
-export interface LossOptions {
-  reduction?: 'mean' | 'sum' | 'none';
-}
-const REDUCTIONS = ['mean', 'sum', 'none'] as const;
-
-function reduceLoss(name: string, loss: Tensor, { reduction = 'mean' }: LossOptions): Tensor {
-  const how = checkChoice(name, 'reduction', reduction, REDUCTIONS);
-  return how === 'none' ? loss : how === 'sum' ? sum(loss) : mean(loss);
-}
-
-type PairLoss<O extends LossOptions = LossOptions> = Op<
-  (input: TensorLike, target: TensorLike, options?: O) => Tensor
->;
-
-/** A loss that compares two tensors of one shape, element by element. */
-function pairLoss<O extends LossOptions = LossOptions>(
-  name: string,
-  known: readonly string[],
-  formula: (x: Tensor, y: Tensor, options: O) => Tensor,
-  domain?: readonly [number, number],
-): PairLoss<O> {
-  const op = (input: TensorLike, target: TensorLike, options = {} as O): Tensor => {
-    checkOptions(name, options, ['reduction', ...known]);
-    const [x, y] = [asTensor(name, input), asTensor(name, target)];
-    if (!sameShape(x.shape, y.shape))
-      throw shapeError(name, `shapes differ, input ${showShape(x.shape)}, target ${showShape(y.shape)}`);
-    return reduceLoss(name, formula(x, y, options), options);
-  };
-  return define(op, {
-    samples: () => [
-      {
-        shapes: [
-          [2, 3],
-          [2, 3],
-        ],
-        ...(domain ? { domain } : {}),
-      },
-      {
-        shapes: [[4], [4]],
-        ...(domain ? { domain } : {}),
-        call: (x, y) => op(x!, y!, { reduction: 'sum' } as O),
-      },
-    ],
-    errors: () => [
-      [() => op([1, 2], [1]), new RegExp(`${name}: shapes differ, input \\[2\\], target \\[1\\]`)],
-      [
-        () => op([1], [1], { reduction: 'avg' } as never),
-        new RegExp(`${name}: reduction must be one of "mean", "sum", "none"`),
-      ],
-    ],
-  });
-}
-
-/** (x - y)². */
-export const mseLoss = pairLoss('mseLoss', [], (x, y) => square(sub(x, y)));
-/** |x - y|. */
-export const l1Loss = pairLoss('l1Loss', [], (x, y) => abs(sub(x, y)));
-
-/** d²/(2 beta) where d = |x - y| < beta, else d - beta/2. */
-export const smoothL1Loss = pairLoss<LossOptions & { beta?: number }>(
-  'smoothL1Loss',
-  ['beta'],
-  (x, y, { beta = 1 }) => {
-    const d = abs(sub(x, y));
-    if (checkNumber('smoothL1Loss', 'beta', beta, { min: 0 }) === 0) return d;
-    return where(lt(d, beta), mul(square(d), 0.5 / beta), sub(d, beta / 2));
-  },
-);
-
-/** d²/2 where d = |x - y| < delta, else delta (d - delta/2). */
-export const huberLoss = pairLoss<LossOptions & { delta?: number }>(
-  'huberLoss',
-  ['delta'],
-  (x, y, { delta = 1 }) => {
-    checkNumber('huberLoss', 'delta', delta, { above: 0 });
-    const d = abs(sub(x, y));
-    return where(lt(d, delta), mul(square(d), 0.5), mul(sub(d, delta / 2), delta));
-  },
-);
-
-/** -(y ln x + (1 - y) ln(1 - x)) for probabilities x; logarithms are held above -100, as in torch. */
-export const bceLoss = pairLoss<LossOptions & { weight?: TensorLike }>(
-  'bceLoss',
-  ['weight'],
-  (x, y, { weight }) => {
-    const held = (p: Tensor): Tensor => clamp(log(p), -100);
-    const loss = neg(add(mul(y, held(x)), mul(sub(1, y), held(sub(1, x)))));
-    return weight === undefined ? loss : mul(loss, weight);
-  },
-  [0.1, 0.9],
-);
-
-/** {@link bceLoss} of sigmoid(x), without overflow: softplus(x) - x y; with posWeight p: (1 - y) x + (1 + (p - 1) y) softplus(-x). */
-export const bceWithLogits = pairLoss<LossOptions & { weight?: TensorLike; posWeight?: TensorLike }>(
-  'bceWithLogits',
-  ['weight', 'posWeight'],
-  (x, y, { weight, posWeight }) => {
-    const loss =
-      posWeight === undefined
-        ? sub(softplus(x), mul(x, y))
-        : add(mul(sub(1, y), x), mul(add(mul(y, sub(posWeight, 1)), 1), softplus(neg(x))));
-    return weight === undefined ? loss : mul(loss, weight);
-  },
-);
-
-export interface KlDivOptions {
-  reduction?: 'mean' | 'sum' | 'none' | 'batchmean';
-  logTarget?: boolean;
-}
-
-/** y (ln y - x) for log-probabilities x; 0 where y is 0. 'batchmean' divides the sum by the first size. */
-export const klDiv: Op<(input: TensorLike, target: TensorLike, options?: KlDivOptions) => Tensor> = define(
-  (input: TensorLike, target: TensorLike, options: KlDivOptions = {}): Tensor => {
-    checkOptions('klDiv', options, ['reduction', 'logTarget']);
-    const [x, y] = [asTensor('klDiv', input), asTensor('klDiv', target)];
-    if (!sameShape(x.shape, y.shape))
-      throw shapeError('klDiv', `shapes differ, input ${showShape(x.shape)}, target ${showShape(y.shape)}`);
-    const safe = where(y, y, 1);
-    const loss = options.logTarget ? mul(exp(y), sub(y, x)) : sub(mul(y, log(safe)), mul(y, x));
-    if (options.reduction === 'batchmean') return div(sum(loss), x.shape[0] ?? 1);
-    return reduceLoss('klDiv', loss, options as LossOptions);
-  },
-  {
-    samples: () => [
-      {
-        shapes: [
-          [2, 3],
-          [2, 3],
-        ],
-        domain: [0.2, 0.8],
-      },
-    ],
-    errors: () => [[() => klDiv([1], [1, 2]), /klDiv: shapes differ/]],
-  },
-);
+import { add, div, mul, neg, sub } from './pointwise.js';
+import { logSoftmax, mean, softmax, sum } from './reduce.js';
 
 export interface ClassOptions extends LossOptions {
   /** One weight a class. */
@@ -200,7 +59,7 @@ export const nllLoss: ClassLoss<ClassOptions> = define(
   (input: TensorLike, target: IndexLike, options: ClassOptions = {}): Tensor => {
     checkOptions('nllLoss', options, ['reduction', 'weight', 'ignoreIndex']);
     const { flat, targets } = byClass('nllLoss', asTensor('nllLoss', input));
-    return pickTargets('nllLoss', flat, targets, target, options);
+    return reduceRows('nllLoss', ofLogs, flat, targets, target, options);
   },
   {
     samples: () => [
@@ -226,8 +85,66 @@ export const nllLoss: ClassLoss<ClassOptions> = define(
   },
 );
 
-function pickTargets(
+/** A loss for each row of a matrix, from class numbers [rows, 1]. */
+type RowLoss = (name: string, flat: Tensor, index: IndexLike) => Tensor;
+
+const ofLogs: RowLoss = (_name, flat, index) => neg(reshape(gather(flat, 1, index), [flat.shape[0]!]));
+
+interface CrossAttrs {
+  /** Class numbers, [rows, 1]. */
+  target: Indices;
+  /** Each row's largest logit, then the logarithms of the rows' sums. */
+  stats?: Storage;
+}
+
+/** Cross-entropy of softmax(x), row by row. A target that is no class (only the kernel sees a tensor's) gives NaN. */
+const crossRow: OpRow<CrossAttrs> = {
+  name: 'crossEntropy',
+  shape: ([x]) => [x![0]!],
+  forward: (y, [x], a) => {
+    a.stats = Storage.inScope(2 * y.size);
+    launch(
+      'crossEntropy',
+      y.storage.address(),
+      a.stats.address(),
+      x!.storage.address(),
+      a.target.storage.address(),
+      y.size,
+      x!.shape[1]!,
+    );
+    return [a.stats];
+  },
+  // With e = g at the target: dx = softmax(x) Σ e - e. A row whose target is no class has no e.
+  vjp: (g, _y, [x], { target }) => {
+    const column = reshape(g, target.shape);
+    const e = apply(planeScatter, [column], { index: target, dim: 1, n: x!.shape[1]! });
+    return [sub(mul(softmax(x!), sum(e, 1, { keepdim: true })), e)];
+  },
+  vjpFused: (g, y, xs, a) => {
+    if (g.size === 0) return crossRow.vjp(g, y, xs, a);
+    const gx = blank(xs[0]!.shape);
+    launch(
+      'crossEntropyGrad',
+      gx.storage.address(),
+      g.storage.address(),
+      xs[0]!.storage.address(),
+      a.stats!.address(),
+      a.target.storage.address(),
+      g.size,
+      xs[0]!.shape[1]!,
+    );
+    return [gx];
+  },
+};
+
+const ofLogits: RowLoss = (name, flat, index) => {
+  const { storage } = asIndices(name, 'target', index, flat.shape[1]!);
+  return apply(crossRow, [flat], { target: { storage, shape: [flat.shape[0]!, 1] } });
+};
+
+function reduceRows(
   name: string,
+  rowLoss: RowLoss,
   flat: Tensor,
   shape: number[],
   target: IndexLike,
@@ -236,13 +153,13 @@ function pickTargets(
   const [rows, classes] = flat.shape as [number, number];
   const how = checkChoice(name, 'reduction', options.reduction ?? 'mean', REDUCTIONS);
   const { index, counts } = classTargets(name, target, classes, rows, options.ignoreIndex);
-  const picked = neg(reshape(gather(flat, 1, index), [rows]));
+  const each = rowLoss(name, flat, index);
   let weight = counts;
   if (options.weight !== undefined) {
-    const each = reshape(gather(asTensor(name, options.weight).expand([rows, classes]), 1, index), [rows]);
-    weight = counts ? mul(each, counts) : each;
+    const own = reshape(gather(asTensor(name, options.weight).expand([rows, classes]), 1, index), [rows]);
+    weight = counts ? mul(own, counts) : own;
   }
-  const loss = weight ? mul(picked, weight) : picked;
+  const loss = weight ? mul(each, weight) : each;
   if (how === 'none') return reshape(loss, shape);
   if (how === 'sum') return sum(loss);
   return weight ? div(sum(loss), sum(weight)) : mean(loss);
@@ -266,11 +183,11 @@ export const crossEntropy: Op<
     const smoothing = checkNumber(name, 'labelSmoothing', options.labelSmoothing ?? 0, { min: 0, max: 1 });
     const t = asTensor(name, input);
     const { flat, targets } = byClass(name, t);
-    const logs = logSoftmax(flat);
     if (target instanceof Tensor && target.storage.kind === 'real' && sameShape(target.shape, t.shape))
-      return withProbabilities(logs, byClass(name, target).flat, targets, smoothing, options);
-    const hard = pickTargets(name, logs, targets, target, options);
-    if (smoothing === 0) return hard;
+      return withProbabilities(logSoftmax(flat), byClass(name, target).flat, targets, smoothing, options);
+    if (smoothing === 0) return reduceRows(name, ofLogits, flat, targets, target, options);
+    const logs = logSoftmax(flat);
+    const hard = reduceRows(name, ofLogs, logs, targets, target, options);
     // The even share: -Σ_c w_c log p_c / classes, over the same rows and with the same divisor.
     const spread = smoothRows(logs, targets, target, options);
     return add(mul(hard, 1 - smoothing), mul(spread, smoothing));
@@ -314,6 +231,7 @@ export const crossEntropy: Op<
       ],
     ],
   },
+  crossRow,
 );
 
 function withProbabilities(
