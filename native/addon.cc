@@ -8,32 +8,19 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <string>
+#include <vector>
 
-#include "extents.h"
+#include "check.h"
 #include "kernels.h"
+#include "program.h"
 
 namespace thalweg {
 namespace {
 
-constexpr int MOST_ARGUMENTS = 24;
 constexpr int MAILBOX_SLOTS = 64;
-constexpr double MOST_EXACT = 9007199254740991.0;
-
-struct Row {
-  const char* name;
-  const char* sig;
-  Extents extents;
-  unsigned optional;
-};
-
-const Row rows[] = {
-#define KERNEL(name, sig, extent, optional) {#name, sig, &extents::extent, optional},
-#include "kernels.inc"
-#undef KERNEL
-};
-constexpr int ROWS = sizeof rows / sizeof *rows;
 
 /** Instruction sets of this build that the CPU has, best first. */
 struct Choices {
@@ -68,12 +55,16 @@ class Instance : public Napi::Addon<Instance> {
   Context context{availableCores(), {nullptr, 0}};
   Choices choices = supported();
   const KernelSet* set = choices.sets[0];
-  char* base = nullptr;
-  size_t bytes = 0;
+  Heap memory{nullptr, 0};
   const double* mailbox = nullptr;
+  /** Programs by their numbers; null for one that was forgotten. */
+  std::vector<std::unique_ptr<Program>> programs;
 
  private:
   void attach(const Napi::CallbackInfo& info);
+  Napi::Value prepare(const Napi::CallbackInfo& info);
+  Napi::Value time(const Napi::CallbackInfo& info);
+  void forget(const Napi::CallbackInfo& info);
   Napi::Value kernels(const Napi::CallbackInfo& info);
   Napi::Value isas(const Napi::CallbackInfo& info);
   Napi::Value isa(const Napi::CallbackInfo& info);
@@ -92,23 +83,11 @@ napi_value throwRange(napi_env env, const Row& row, int argument, const char* pr
   return nullptr;
 }
 
-bool isPointer(char letter) { return letter != 'n' && letter != 's'; }
-
-/** Reads a number argument into `arg` and, for the extents, into `count`. */
-bool readNumber(char letter, double value, Arg& arg, Count& count) {
-  if (letter == 's') {
-    arg.number = value;
-    return true;
-  }
-  if (!(value >= 0 && value <= MOST_EXACT) || value != std::floor(value)) return false;
-  arg.integer = static_cast<i64>(value);
-  count = Count(arg.integer);
-  return true;
-}
-
-/** Elements behind the pointer that is argument `k` and pointer `p` of the row. */
-Count extentAt(const Row& row, const Count* e, int k, int p) {
-  return row.sig[k] == 'f' ? e[row.sig[1] == 'f' ? 1 : MOST_POINTERS - 1] : e[p];
+napi_value throwNoMemory(napi_env env, const char* name) {
+  char text[120];
+  std::snprintf(text, sizeof text, "native: %s: no memory for packing", name);
+  napi_throw_error(env, "ERR_OUT_OF_MEMORY", text);
+  return nullptr;
 }
 
 /** Runs a checked call; out of memory becomes an exception. */
@@ -116,9 +95,7 @@ napi_value run(napi_env env, Instance* instance, int row, const Arg* args) {
   try {
     instance->set->kernels[row](instance->context, args);
   } catch (const std::bad_alloc&) {
-    char text[120];
-    std::snprintf(text, sizeof text, "native: %s: no memory for packing", rows[row].name);
-    napi_throw_error(env, "ERR_OUT_OF_MEMORY", text);
+    throwNoMemory(env, rows[row].name);
   }
   return nullptr;
 }
@@ -138,34 +115,12 @@ napi_value call(napi_env env, napi_callback_info info) {
   int32_t index;
   if (argc < 1 || !rowOf(env, value, index)) return nullptr;
   const Row& row = rows[index];
-  if (!instance->base) return throwRange(env, row, 0, "came before the heap was attached");
-
+  if (!instance->memory.base) return throwRange(env, row, 0, "came before the heap was attached");
   Arg args[MOST_ARGUMENTS];
-  Count numbers[MOST_ARGUMENTS], e[MOST_POINTERS];
-  const double* mail = instance->mailbox;
-  int n = 0;
-  for (int k = 0; row.sig[k]; ++k)
-    if (!isPointer(row.sig[k]) && !readNumber(row.sig[k], mail[k], args[k], numbers[n++]))
-      return throwRange(env, row, k, "is not a size");
-  row.extents(numbers, e);
-  int p = 0;
-  for (int k = 0; row.sig[k]; ++k) {
-    if (!isPointer(row.sig[k])) continue;
-    const Count extent = extentAt(row, e, k, p++);
-    const double offset = mail[k];
-    const size_t bytes = instance->bytes;
-    if (!(offset >= 0 && offset <= static_cast<double>(bytes)))
-      return throwRange(env, row, k, "reaches outside the heap");
-    const size_t at = static_cast<size_t>(offset);
-    if (static_cast<double>(at) != offset || at % 4 != 0)
-      return throwRange(env, row, k, "is not a whole element's place");
-    if (at == 0 && (row.optional >> k & 1)) {
-      args[k].pointer = nullptr;
-      continue;
-    }
-    if (static_cast<uint64_t>(extent.value) > (bytes - at) / 4 || (at == 0 && extent.value > 0))
-      return throwRange(env, row, k, "reaches outside the heap");
-    args[k].pointer = instance->base + at;
+  try {
+    readCall(index, instance->mailbox, instance->memory, args);
+  } catch (const Refusal& why) {
+    return throwRange(env, row, why.argument, why.problem);
   }
   return run(env, instance, index, args);
 }
@@ -233,6 +188,34 @@ napi_value callArrays(napi_env env, napi_callback_info info) {
   return run(env, static_cast<Instance*>(data), index, args);
 }
 
+/** The program of that number, or null. */
+const Program* programOf(const Instance* instance, double number) {
+  const auto& all = instance->programs;
+  return number >= 0 && number < static_cast<double>(all.size()) ? all[static_cast<size_t>(number)].get()
+                                                                 : nullptr;
+}
+
+napi_value runProgram(napi_env env, napi_callback_info info) {
+  size_t argc = 1;
+  napi_value value;
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &argc, &value, nullptr, &data);
+  Instance* instance = static_cast<Instance*>(data);
+  double number = -1;
+  if (argc == 1) napi_get_value_double(env, value, &number);
+  const Program* program = programOf(instance, number);
+  if (!program) {
+    napi_throw_range_error(env, nullptr, "native: no such program");
+    return nullptr;
+  }
+  try {
+    program->run(*instance->set, instance->context);
+  } catch (const std::bad_alloc&) {
+    throwNoMemory(env, "run");
+  }
+  return nullptr;
+}
+
 void Instance::attach(const Napi::CallbackInfo& info) {
   const auto refuse = [&] {
     throw Napi::RangeError::New(info.Env(), "native: attach needs the heap and a mailbox inside it");
@@ -249,9 +232,54 @@ void Instance::attach(const Napi::CallbackInfo& info) {
   heap_ = Napi::Persistent(info[0].As<Napi::Object>());
   // The heap is one run of memory that only grows; a part that is never touched still costs nothing.
   wantHugePages(memory, length);
-  base = reinterpret_cast<char*>(memory);
-  bytes = length;
-  mailbox = static_cast<const double*>(static_cast<const void*>(base + static_cast<size_t>(offset)));
+  this->memory = {reinterpret_cast<char*>(memory), length};
+  mailbox = static_cast<const double*>(static_cast<const void*>(memory + static_cast<size_t>(offset)));
+}
+
+Napi::Value Instance::prepare(const Napi::CallbackInfo& info) {
+  const double offset = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
+  const double length = info[1].IsNumber() ? info[1].As<Napi::Number>().DoubleValue() : -1;
+  const double workers = info[2].IsNumber() ? info[2].As<Napi::Number>().DoubleValue() : 0;
+  const double end = static_cast<double>(memory.bytes);
+  if (!(offset >= 0 && length >= 0 && offset + 8 * length <= end) || std::fmod(offset, 8) != 0 ||
+      !(workers >= 1 && workers <= 256))
+    throw Napi::RangeError::New(info.Env(), "native: the program reaches outside the heap");
+  const char* code = memory.base + static_cast<size_t>(offset);
+  try {
+    programs.emplace_back(new Program(static_cast<const double*>(static_cast<const void*>(code)),
+                                      static_cast<size_t>(length), memory, static_cast<int>(workers)));
+  } catch (const Refusal& why) {
+    char text[160];
+    std::snprintf(text, sizeof text, "native: program: %s: argument %d %s", rows[why.row].name, why.argument,
+                  why.problem);
+    throw Napi::RangeError::New(info.Env(), text);
+  }
+  // Numbers of forgotten programs are used again, so a long life of many plans costs nothing.
+  for (size_t k = 0; k + 1 < programs.size(); ++k)
+    if (!programs[k]) {
+      programs[k] = std::move(programs.back());
+      programs.pop_back();
+      return Napi::Number::New(info.Env(), static_cast<double>(k));
+    }
+  return Napi::Number::New(info.Env(), static_cast<double>(programs.size() - 1));
+}
+
+Napi::Value Instance::time(const Napi::CallbackInfo& info) {
+  const Program* program =
+      programOf(this, info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1);
+  if (!program) throw Napi::RangeError::New(info.Env(), "native: no such program");
+  Napi::Float64Array ns = Napi::Float64Array::New(info.Env(), program->size());
+  try {
+    program->run(*set, context, ns.Data());
+  } catch (const std::bad_alloc&) {
+    throwNoMemory(info.Env(), "run");
+  }
+  return ns;
+}
+
+void Instance::forget(const Napi::CallbackInfo& info) {
+  const double number = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
+  if (programOf(this, number)) programs[static_cast<size_t>(number)].reset();
 }
 
 Napi::Value Instance::kernels(const Napi::CallbackInfo& info) {
@@ -296,11 +324,13 @@ void Instance::setThreads(const Napi::CallbackInfo& info) {
 
 Instance::Instance(Napi::Env env, Napi::Object exports) {
   retainPool();
-  DefineAddon(exports,
-              {InstanceMethod("attach", &Instance::attach), InstanceMethod("kernels", &Instance::kernels),
-               InstanceMethod("isas", &Instance::isas), InstanceMethod("isa", &Instance::isa),
-               InstanceMethod("setIsa", &Instance::setIsa), InstanceMethod("threads", &Instance::threads),
-               InstanceMethod("setThreads", &Instance::setThreads)});
+  DefineAddon(
+      exports,
+      {InstanceMethod("attach", &Instance::attach), InstanceMethod("kernels", &Instance::kernels),
+       InstanceMethod("prepare", &Instance::prepare), InstanceMethod("time", &Instance::time),
+       InstanceMethod("forget", &Instance::forget), InstanceMethod("isas", &Instance::isas),
+       InstanceMethod("isa", &Instance::isa), InstanceMethod("setIsa", &Instance::setIsa),
+       InstanceMethod("threads", &Instance::threads), InstanceMethod("setThreads", &Instance::setThreads)});
   const auto define = [&](const char* name, napi_callback callback) {
     napi_value function;
     napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, this, &function);
@@ -308,6 +338,7 @@ Instance::Instance(Napi::Env env, Napi::Object exports) {
   };
   define("call", call);
   define("callArrays", callArrays);
+  define("run", runProgram);
 }
 
 }  // namespace

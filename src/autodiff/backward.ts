@@ -1,6 +1,8 @@
 // Reverse mode: walks the recorded graph from outputs to leaves in descending node id, which is a reverse topological
 // order. Broadcasting is undone here, once, so gradient rules need not mention it.
 import { currentScope, openScope } from '../memory/arena.js';
+import { Storage } from '../memory/storage.js';
+import { watcher } from '../memory/watcher.js';
 import { launch } from '../kernels/launch.js';
 import { add, reshape, sum } from '../ops/index.js';
 import { checkOptions, describe, shapeError, showShape, typeError } from '../tensor/errors.js';
@@ -145,6 +147,9 @@ export function seedOf(where: string, output: Tensor, given: TensorLike | undefi
 
 /** Adds `g` to the gradient of a leaf, outside the step's memory. */
 function accumulate(leaf: Tensor, g: Tensor): void {
+  watcher?.gradAsked(leaf);
+  // A recorded step writes its gradients by kernels, so they need a place on the heap.
+  if (watcher) leaf.gradSlot ??= Storage.onHeap(leaf.size);
   const slot = leaf.gradSlot;
   if (!slot) {
     const total = leaf.grad ? add(leaf.grad, g) : g;

@@ -1,6 +1,7 @@
 // The door: every kernel call of the library goes through `launch`, so that a step can be recorded and replayed.
 // Nothing else writes the heap, except the staging of inputs. Also here: which engine is behind the door.
 import { heap } from '../memory/heap.js';
+import { watcher } from '../memory/watcher.js';
 import { checkChoice, checkNumber } from '../tensor/errors.js';
 import { nativeEngine, type NativeEngine } from './native.js';
 import { EngineUnavailable, referenceEngine, type Engine } from './reference.js';
@@ -79,29 +80,10 @@ function use(which: BackendName, why: string): void {
   reason = why;
 }
 
-/** One call through the door. */
-export interface Launch {
-  kernel: KernelName;
-  args: readonly number[];
-}
-
-let tape: Launch[] | null = null;
-
 /** Runs one kernel: byte offsets and numbers in the order of its row's signature. */
 export function launch(kernel: KernelName, ...args: number[]): void {
-  tape?.push({ kernel, args });
+  watcher?.launched(kernel, args);
   (engine ?? start())[kernel](...args);
-}
-
-/** Runs `fn` and returns its result with every kernel call it made, in order. */
-export function recordLaunches<T>(fn: () => T): [result: T, launches: Launch[]] {
-  const saved = tape;
-  const launches: Launch[] = (tape = []);
-  try {
-    return [fn(), launches];
-  } finally {
-    tape = saved;
-  }
 }
 
 /** Runs `fn` in double precision on the reference engine, whatever engine is in use. Tensors come back as float64 arrays. */
@@ -116,6 +98,9 @@ export function inDouble<T>(fn: () => T): T {
     [engine, name, heap.width] = saved;
   }
 }
+
+/** The functions of the engine in use, which neither a recorder nor a tape sees. */
+export const kernelsNow = (): Engine => engine ?? start();
 
 /** The loaded addon, for those who pass it plain arrays; null while another engine runs. */
 export function activeAddon(): NativeEngine | null {

@@ -19,6 +19,16 @@ export interface Addon {
   call(row: number): void;
   /** Runs kernel `row` with these arguments; a pointer is a typed array (or null for an absent one). */
   callArrays(row: number, ...args: readonly DirectArgument[]): void;
+  /**
+   * Takes a program of `length` doubles at a byte offset (see native/program.h), for at most so many workers; checks it
+   * and returns its number.
+   */
+  prepare(offset: number, length: number, workers: number): number;
+  /** Runs a program. */
+  run(program: number): void;
+  /** Runs a program; nanoseconds of each of its instructions. */
+  time(program: number): Float64Array;
+  forget(program: number): void;
   /** Instruction sets that this CPU has, best first, and the one in use. */
   isas(): string[];
   isa(): string;

@@ -2,6 +2,7 @@
 // scopes may end in any order, because each has its own chunks.
 import { ALIGNMENT, heap } from './heap.js';
 import type { Storage } from './storage.js';
+import { watcher } from './watcher.js';
 
 const CHUNK = 1 << 20;
 
@@ -40,6 +41,7 @@ export class Scope {
     const end = start + Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
     if (end <= this.limit) {
       this.cursor = end;
+      watcher?.allocated(start, end - start);
       return start;
     }
     // Each chunk at least doubles the scope, so their number stays logarithmic.

@@ -3,12 +3,20 @@
 import { ScopeError } from '../tensor/errors.js';
 import { currentScope, type Scope } from './arena.js';
 import { heap, type RealArray } from './heap.js';
+import { watcher } from './watcher.js';
 
 export type Kind = 'real' | 'int';
 export type Cells = RealArray | Int32Array;
 
 /** Heap blocks whose storage was collected. Few and long-lived, so a finalizer suffices. */
 const blocks = new FinalizationRegistry<number>((offset) => heap.release(offset));
+
+/** `make(from)` gave the values; without `make` they are those of `from`: an array, nested arrays or a storage. */
+export interface Origin {
+  readonly from: unknown;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- whatever `from` is
+  readonly make?: (from: any) => Cells;
+}
 
 export class Storage {
   /** Grows when the values change in place, so that staged copies and saved graphs can tell. */
@@ -21,6 +29,10 @@ export class Storage {
   scope: Scope | null = null;
   /** The heap block that `offset` lies in; held so that it is not collected. */
   block: object | null = null;
+  /** What an array was made from, for a recorded step that is replayed on other arguments. */
+  origin: Origin | null = null;
+  /** Gives the values anew for each replay of a recorded step: scalars of an optimizer, the numbers of random draws. */
+  live: (() => ArrayLike<number>) | null = null;
   /** Moves to a heap block of its own when first used by a kernel: for long-lived values that many ops read. */
   settles = false;
   private array: Cells | null = null;
@@ -47,9 +59,10 @@ export class Storage {
   }
 
   /** An ordinary array, used as it is and never copied here. */
-  static of(array: Cells): Storage {
+  static of(array: Cells, origin: Origin | null = null): Storage {
     const storage = new Storage(array.length, array instanceof Int32Array ? 'int' : 'real');
     storage.array = array;
+    storage.origin = origin;
     return storage;
   }
 
@@ -57,18 +70,30 @@ export class Storage {
   static onHeap(length: number): Storage {
     const storage = new Storage(length, 'real');
     storage.enterBlock(length);
-    storage.values().fill(0);
+    storage.peek().fill(0);
     return storage;
+  }
+
+  /** Gives a heap block back now; nothing may use it any more. */
+  free(): void {
+    if (this.block === null) return;
+    blocks.unregister(this.block);
+    heap.release(this.offset);
+    this.block = null;
+    this.offset = -1;
+    this.array = null;
   }
 
   /** The heap byte offset of the values; copies an ordinary array into the current scope, once a scope. */
   address(): number {
     if (this.offset >= 0 && (this.kind === 'int' || this.width === heap.width)) {
       if (this.scope !== null && this.scope.ended) throw deadError();
+      watcher?.addressed(this);
       return this.offset;
     }
     if (this.settles && this.offset < 0 && heap.width === 4) {
       this.settle();
+      watcher?.addressed(this);
       return this.offset;
     }
     return this.stage();
@@ -76,6 +101,12 @@ export class Storage {
 
   /** The values themselves, not a copy. Write through this only with {@link touch}. */
   values(): Cells {
+    watcher?.read(this);
+    return this.peek();
+  }
+
+  /** {@link values} without telling a recorder: for reads that a replay does by itself. */
+  peek(): Cells {
     if (this.scope !== null && this.scope.ended) throw deadError();
     if (this.array) return this.array;
     const View = this.kind === 'int' ? Int32Array : this.width === 4 ? Float32Array : Float64Array;
@@ -87,6 +118,7 @@ export class Storage {
   /** Says that the values were changed in place. */
   touch(): void {
     this.version++;
+    watcher?.changed(this);
   }
 
   /** Moves the values to an ordinary array; every tensor that shares this storage follows. */
@@ -113,14 +145,14 @@ export class Storage {
     this.scope = null;
     this.array = null;
     this.enterBlock(this.length);
-    this.values().set(old);
+    this.peek().set(old);
   }
 
   /** Moves the values into `run` from element `start` on; every tensor that shares this storage follows. */
   moveInto(run: Storage, start: number): void {
     const old = this.values();
     this.becomePart(run, start);
-    this.values().set(old);
+    this.peek().set(old);
   }
 
   /** A storage over elements `start … start + length` of this heap block. */
@@ -142,16 +174,19 @@ export class Storage {
     this.width = heap.width;
     this.offset = heap.allocate(length * this.width);
     this.block = {};
-    blocks.register(this.block, this.offset);
+    blocks.register(this.block, this.offset, this.block);
   }
 
   private stage(): number {
     const scope = currentScope();
     if (!scope) throw new Error('Storage.address: an ordinary array can be staged only inside a scope');
-    const source = this.values();
+    const source = this.peek();
     const fresh = this.stagedIn !== null && !this.stagedIn.ended && this.stagedVersion === this.version;
-    if (fresh && this.stagedWidth === heap.width) return this.stagedAt;
     const width = this.kind === 'int' ? 4 : heap.width;
+    if (fresh && this.stagedWidth === heap.width) {
+      watcher?.staged(this, this.stagedAt, this.length * width);
+      return this.stagedAt;
+    }
     const at = scope.allocate(this.length * width);
     const target = this.kind === 'int' ? heap.i32 : heap.real;
     target.set(source, at / width);
@@ -159,6 +194,7 @@ export class Storage {
     this.stagedIn = scope;
     this.stagedVersion = this.version;
     this.stagedWidth = heap.width;
+    watcher?.staged(this, at, this.length * width);
     return at;
   }
 }

@@ -1,6 +1,7 @@
 // The embedding table.
+import { Storage } from '../memory/storage.js';
 import { embedding, ne, unsqueeze, where, type IndexLike } from '../ops/index.js';
-import { asTensor, Tensor, wrap } from '../tensor/tensor.js';
+import { asTensor, Tensor } from '../tensor/tensor.js';
 import { checkNumber, checkOptions } from '../tensor/errors.js';
 import { normal } from './init.js';
 import { Module } from './module.js';
@@ -58,7 +59,13 @@ export class Embedding extends Module<[IndexLike]> {
 
 /** Ids as numbers that a comparison takes. */
 function asReals(ids: IndexLike): Tensor {
-  if (ids instanceof Int32Array) return asTensor('Embedding', Float32Array.from(ids));
+  const make = (from: ArrayLike<number>): Float32Array => Float32Array.from(from);
+  if (ids instanceof Int32Array) return new Tensor(Storage.of(make(ids), { from: ids, make }), [ids.length]);
   if (!(ids instanceof Tensor)) return asTensor('Embedding', ids);
-  return ids.storage.kind === 'real' ? ids : wrap(Float32Array.from(ids.storage.values()), ids.shape);
+  const { storage } = ids;
+  if (storage.kind === 'real') return ids;
+  return new Tensor(
+    Storage.of(make(storage.peek()), { from: storage, make: (s: Int32Array) => make(s) }),
+    ids.shape,
+  );
 }

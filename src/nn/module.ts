@@ -8,6 +8,7 @@ import {
   typeError,
   type ShapeError,
 } from '../tensor/errors.js';
+import { watcher } from '../memory/watcher.js';
 import { asTensor, Tensor, type TensorLike } from '../tensor/tensor.js';
 import { roleOf, type Role } from './parameter.js';
 import { copyState, loadState, type LoadOptions, type LoadReport, type StateDict } from './state.js';
@@ -26,6 +27,19 @@ interface Slot<T> {
   /** Path from the module, `layers.0`. */
   path: string;
   value: T;
+}
+
+/** Gives a module its `training` flag, which a recorder hears of when it is read. */
+function defineMode(module: AnyModule): void {
+  let training = true;
+  Object.defineProperty(module, 'training', {
+    enumerable: true,
+    get: () => {
+      watcher?.mode(module, training);
+      return training;
+    },
+    set: (flag: boolean) => (training = flag),
+  });
 }
 
 const isPart = (value: unknown): boolean => value instanceof Tensor || value instanceof Module;
@@ -90,7 +104,7 @@ export class Module<Inputs extends any[] = any[], Output = Tensor> {
     Object.setPrototypeOf(self, new.target.prototype as object);
     // A function's own name and length are read-only and would stand in the way of fields with these names.
     for (const own of ['name', 'length']) Reflect.deleteProperty(self, own);
-    self.training = true;
+    defineMode(self);
     return self;
   }
 

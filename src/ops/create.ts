@@ -1,4 +1,5 @@
 // Tensors from nothing, or from plain arrays. Nothing here tracks gradients unless `requiresGrad` asks for it.
+import { Storage } from '../memory/storage.js';
 import { checkNumber, checkOptions, rangeError, shapeError, showShape } from '../tensor/errors.js';
 import { checkShape, sizeOf, type Shape } from '../tensor/shape.js';
 import { asTensor, realArray, Tensor, wrap, type TensorLike, type TensorOptions } from '../tensor/tensor.js';
@@ -9,7 +10,11 @@ const KNOWN = ['shape', 'requiresGrad'] as const;
 export function tensor(values: TensorLike, options: TensorOptions = {}): Tensor {
   checkOptions('tensor', options, KNOWN);
   let t = asTensor('tensor', values);
-  if (values instanceof Tensor) t = wrap(t.storage.values().slice(), t.shape);
+  if (values instanceof Tensor) {
+    const { storage } = t;
+    const copy = storage.offset < 0 ? { from: storage } : null;
+    t = new Tensor(Storage.of((copy ? storage.peek() : storage.values()).slice(), copy), t.shape);
+  }
   if (options.shape) {
     const shape = checkShape('tensor', options.shape);
     if (sizeOf(shape) !== t.size)

@@ -34,28 +34,54 @@ function integers(
 
 /**
  * Checks that every index is a whole number in [0, n) and returns them for the kernels; `what` names them in errors.
+ * `prepare` turns what was given into indices first.
  */
-export function asIndices(where: string, what: string, index: IndexLike, n: number): Indices {
+export function asIndices(
+  where: string,
+  what: string,
+  index: IndexLike,
+  n: number,
+  prepare: (values: Int32Array) => Int32Array = (values) => values,
+): Indices {
   if (index instanceof Tensor) return tensorIndices(index);
-  const shape: number[] = [];
-  let values: ArrayLike<number>;
-  if (index instanceof Int32Array) {
-    values = index;
-    shape.push(index.length);
-  } else if (Array.isArray(index))
-    integers(where, index as readonly Nested[], shape, 0, (values = []) as number[]);
-  else
+  const read = (from: Int32Array | readonly Nested[]): { array: Int32Array; shape: number[] } => {
+    const { array, shape } = readIntegers(where, what, from);
+    return { array: inRange(where, what, prepare(array), n), shape };
+  };
+  const { array, shape } = read(index);
+  return {
+    storage: Storage.of(array, { from: index, make: (from: typeof index) => read(from).array }),
+    shape,
+  };
+}
+
+function readIntegers(
+  where: string,
+  what: string,
+  index: Int32Array | readonly Nested[],
+): { array: Int32Array; shape: number[] } {
+  if (index instanceof Int32Array) return { array: index, shape: [index.length] };
+  if (!Array.isArray(index))
     throw typeError(
       where,
       `${what} must be an Int32Array, an array of integers or a Tensor, got ${describe(index)}`,
     );
-  for (let k = 0; k < values.length; k++) {
-    const v = values[k]!;
-    if (!(Number.isInteger(v) && v >= 0 && v < n))
+  const [shape, values]: [number[], number[]] = [[], []];
+  integers(where, index as readonly Nested[], shape, 0, values);
+  const array = Int32Array.from(values);
+  const odd = values.findIndex((v, k) => v !== array[k]);
+  if (odd >= 0)
+    throw rangeError(where, `${what} ${values[odd]} at position ${odd} is not a whole number below 2^31`);
+  return { array, shape };
+}
+
+function inRange(where: string, what: string, array: Int32Array, n: number): Int32Array {
+  for (let k = 0; k < array.length; k++) {
+    const v = array[k]!;
+    if (v < 0 || v >= n)
       throw rangeError(where, `${what} ${v} at position ${k} is not a whole number in [0, ${n})`);
   }
-  const array = index instanceof Int32Array ? index : Int32Array.from(values);
-  return { storage: Storage.of(array), shape };
+  return array;
 }
 
 function tensorIndices(index: Tensor): Indices {

@@ -1,10 +1,11 @@
 // Losses against class numbers: negative log-likelihood and cross-entropy.
 import { launch } from '../kernels/launch.js';
+import type { RealArray } from '../memory/heap.js';
 import { Storage } from '../memory/storage.js';
 import { checkChoice, checkNumber, checkOptions, describe, shapeError, typeError } from '../tensor/errors.js';
 import { apply, define, type Op, type OpRow } from '../tensor/op.js';
 import { sameShape } from '../tensor/shape.js';
-import { asTensor, blank, realArray, Tensor, wrap, type TensorLike } from '../tensor/tensor.js';
+import { asTensor, blank, realArray, Tensor, type Nested, type TensorLike } from '../tensor/tensor.js';
 import { asIndices, gather, planeScatter, type IndexLike, type Indices } from './gather.js';
 import { reduceLoss, REDUCTIONS, type LossOptions } from './pairloss.js';
 import { permute, reshape } from './move.js';
@@ -41,15 +42,27 @@ function classTargets(
       name,
       `targets must be an Int32Array, an array of integers or a Tensor, got ${describe(target)}`,
     );
-  const flat: number[] | Int32Array =
-    target instanceof Int32Array ? target : ((target as number[]).flat(Infinity) as number[]);
-  if (flat.length !== rows)
-    throw shapeError(name, `${flat.length} targets for ${rows} rows of ${classes} classes`);
-  const counts = ignore === undefined || !flat.includes(ignore) ? null : realArray(rows);
-  const values = counts ? flat.map((v) => (v === ignore ? 0 : v)) : flat;
-  if (counts) flat.forEach((v, k) => (counts[k] = v === ignore ? 0 : 1));
-  const { storage } = asIndices(name, 'target', values as IndexLike, classes);
-  return { index: new Tensor(storage, [rows, 1]), counts: counts ? wrap(counts, [rows]) : null };
+  const given = target instanceof Int32Array ? target.length : (target as number[]).flat(Infinity).length;
+  if (given !== rows) throw shapeError(name, `${given} targets for ${rows} rows of ${classes} classes`);
+  const masked = (values: Int32Array): Int32Array =>
+    ignore === undefined ? values : values.map((v) => (v === ignore ? 0 : v));
+  const { storage } = asIndices(name, 'target', target, classes, masked);
+  return {
+    index: new Tensor(storage, [rows, 1]),
+    counts: ignore === undefined ? null : countsOf(target, ignore),
+  };
+}
+
+/** 0 for targets that count for nothing, 1 for all others. */
+function countsOf(target: Int32Array | readonly Nested[], ignore: number): Tensor {
+  const make = (from: typeof target): RealArray => {
+    const flat = from instanceof Int32Array ? from : (from as number[]).flat(Infinity);
+    const counts = realArray(flat.length);
+    flat.forEach((v, k) => (counts[k] = v === ignore ? 0 : 1));
+    return counts;
+  };
+  const counts = make(target);
+  return new Tensor(Storage.of(counts, { from: target, make }), [counts.length]);
 }
 
 type ClassLoss<O> = Op<(input: TensorLike, target: IndexLike, options?: O) => Tensor>;

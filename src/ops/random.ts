@@ -3,6 +3,7 @@
 import { launch } from '../kernels/launch.js';
 import { philoxWords } from '../kernels/philox.js';
 import { Storage } from '../memory/storage.js';
+import { watcher } from '../memory/watcher.js';
 import { checkNumber, checkOptions, rangeError } from '../tensor/errors.js';
 import { apply, define, type Op, type OpRow } from '../tensor/op.js';
 import { checkShape, type Shape } from '../tensor/shape.js';
@@ -37,15 +38,20 @@ export class Generator {
       integer: true,
     });
     this.draws = 0;
+    watcher?.refuse('a generator is seeded');
   }
 
   /** The four words that a random kernel reads: key, draw. */
   draw(): Draw {
-    return { words: Storage.of(Int32Array.from([...this.key(), this.draws++, 0])) };
+    const next = (): Int32Array => Int32Array.from([...this.key(), this.draws++, 0]);
+    const words = Storage.of(next());
+    words.live = next;
+    return { words };
   }
 
   /** `n` random 32-bit words, computed here; for shuffles and other small things outside the heap. */
   words(n: number): Uint32Array {
+    watcher?.refuse('random numbers are drawn outside tensors');
     const [k0, k1] = this.key();
     return philoxWords(k0, k1, n, this.draws++ >>> 0);
   }

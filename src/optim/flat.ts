@@ -155,11 +155,14 @@ function spansOf(storages: readonly Storage[]): Span[] {
   return spans;
 }
 
-/** The scalars of a launch on the heap, rounded once from double; a scope must be open. */
-export const cellsOf = (scalars: readonly number[]): number => {
-  const cells = realArray(scalars.length);
-  cells.set(scalars);
-  return Storage.of(cells).address();
+/** The scalars of a launch on the heap, rounded once from double; a scope must be open. A replay asks for them anew. */
+export const cellsOf = (scalars: () => readonly number[]): number => {
+  const now = scalars();
+  const cells = realArray(now.length);
+  cells.set(now);
+  const storage = Storage.of(cells);
+  storage.live = scalars;
+  return storage.address();
 };
 
 /**
@@ -174,7 +177,7 @@ export function normOf(storages: readonly Storage[]): number {
   });
   let norm = 0;
   for (const part of parts) {
-    const [high, low] = part.values() as Float32Array;
+    const [high, low] = part.peek() as Float32Array;
     // An infinite high part leaves no meaning to the low one.
     norm = Math.hypot(norm, Number.isFinite(high) ? high! + low! : high!);
   }
@@ -184,7 +187,7 @@ export function normOf(storages: readonly Storage[]): number {
 /** Multiplies all values by `factor` where they are; a scope must be open. */
 export function scaleAll(storages: readonly Storage[], factor: number): void {
   const isOnHeap = (s: Storage): boolean => s.offset >= 0 && s.width === heap.width;
-  const cell = cellsOf([factor]);
+  const cell = cellsOf(() => [factor]);
   for (const { address, length } of spansOf(storages.filter(isOnHeap)))
     launch('scale', address, cell, length);
   for (const storage of storages) {

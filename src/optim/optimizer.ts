@@ -4,6 +4,7 @@ import type { KernelName } from '../kernels/table.js';
 import { launch } from '../kernels/launch.js';
 import { heap } from '../memory/heap.js';
 import { Storage } from '../memory/storage.js';
+import { watcher } from '../memory/watcher.js';
 import { inStepScope } from '../autodiff/backward.js';
 import { readOptions } from '../schedule/fields.js';
 import type { Schedule } from '../schedule/schedule.js';
@@ -46,6 +47,12 @@ export interface Job {
   readonly update: Update;
   /** What the kernel handed back, once it ran. */
   totals: number[];
+}
+
+/** One step: the options it sees, and its launches. */
+interface Turn<O extends BaseOptions> {
+  readonly options: readonly Resolved<O>[];
+  readonly jobs: readonly Job[];
 }
 
 /**
@@ -106,10 +113,19 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
     const options = this.groups.map((_, k) => this.resolve(k));
     this.checkWidth('step');
     inStepScope(() => {
-      const jobs = options.flatMap((o, k) => this.plan(k, o));
-      for (const job of jobs) this.run(job);
-      this.taken++;
-      this.stepped(jobs, options);
+      let turn: Turn<O> = { options, jobs: options.flatMap((o, k) => this.plan(k, o)) };
+      const totals = turn.jobs.map((_, k) => this.run(turn.jobs[k]!, () => turn.jobs[k]!.update.cells));
+      this.finish(turn, (k) => totals[k]?.peek() ?? []);
+      watcher?.host({
+        owner: this,
+        outputs: totals.filter((out) => out !== null),
+        renew: () => {
+          const next = this.renewed(turn);
+          if (next) turn = next;
+          return next !== null;
+        },
+        finish: (read) => this.finish(turn, (k) => (totals[k] ? read(totals[k]) : [])),
+      });
     });
   }
 
@@ -267,29 +283,55 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
       });
   }
 
-  private run(job: Job): void {
-    const { segment, update } = job;
+  /** The turn of the next step with the launches of `turn`, or null if it would make others. */
+  private renewed({ jobs }: Turn<O>): Turn<O> | null {
+    const options = this.groups.map((_, k) => this.resolve(k));
+    const next: Job[] = [];
+    for (const { group, segment, update: old } of jobs) {
+      const { steps } = this.flats[group]!;
+      const [t, kind] = [steps[segment.first]!, this.kindOf(group, segment.first)];
+      for (let i = segment.first + 1; i <= segment.last; i++)
+        if (steps[i] !== t || this.kindOf(group, i) !== kind) return null;
+      const update = this.updateOf(group, segment.first, options[group]!, t + 1);
+      const same = update.kernel === old.kernel && update.totals === old.totals;
+      if (!same || update.states.some((name, k) => name !== old.states[k])) return null;
+      next.push({ group, segment, update, totals: [] });
+    }
+    return { options, jobs: next };
+  }
+
+  /** Launches a job; returns where the kernel leaves its totals. */
+  private run({ group, segment, update }: Job, cells: () => readonly number[]): Storage | null {
     const { kernel, states, totals = 0 } = update;
-    const flat = this.flats[job.group]!;
+    const flat = this.flats[group]!;
     const n = flat.extent(segment);
-    if (n > 0) {
-      const runs = states.map((name) => (name ? flat.at(flat.array(name, 0), segment.first) : 0));
-      const out = totals > 0 ? Storage.inScope(totals) : null;
-      launch(
-        kernel,
-        flat.at(flat.params, segment.first),
-        flat.gradAt(segment.first),
-        ...runs,
-        ...(out ? [out.address()] : []),
-        cellsOf(update.cells),
-        n,
-      );
-      if (out) job.totals = Array.from(out.values());
-    }
-    for (let i = segment.first; i <= segment.last; i++) {
-      flat.steps[i]!++;
-      flat.tensors[i]!.storage.touch();
-    }
+    if (n === 0) return null;
+    const runs = states.map((name) => (name ? flat.at(flat.array(name, 0), segment.first) : 0));
+    const out = totals > 0 ? Storage.inScope(totals) : null;
+    launch(
+      kernel,
+      flat.at(flat.params, segment.first),
+      flat.gradAt(segment.first),
+      ...runs,
+      ...(out ? [out.address()] : []),
+      cellsOf(cells),
+      n,
+    );
+    return out;
+  }
+
+  /** Counts a step whose launches are done; `totals` gives what each job's kernel handed back. */
+  private finish({ jobs, options }: Turn<O>, totals: (job: number) => ArrayLike<number>): void {
+    jobs.forEach((job, k) => {
+      const flat = this.flats[job.group]!;
+      job.totals = Array.from(totals(k));
+      for (let i = job.segment.first; i <= job.segment.last; i++) {
+        flat.steps[i]!++;
+        flat.tensors[i]!.storage.touch();
+      }
+    });
+    this.taken++;
+    this.stepped(jobs, options);
   }
 
   /** What saving and loading need to reach. */

@@ -1,6 +1,7 @@
 // What an op row is, and how one is applied. A row is the only place where an op's facts stand: shape rule, forward,
 // gradient rules, samples and error cases. Gradient rules are written in ops, so they can be differentiated again.
 import type { Storage } from '../memory/storage.js';
+import { watcher } from '../memory/watcher.js';
 import type { Shape } from './shape.js';
 import { blank, inSomeScope, Tensor, type Node } from './tensor.js';
 
@@ -80,6 +81,7 @@ export const versionOf = (xs: readonly Tensor[]): number => xs.reduce((sum, x) =
 
 /** Runs a row on tensors and records it if a gradient may be asked for. */
 export function apply<A>(row: OpRow<A>, xs: readonly Tensor[], attrs: A): Tensor {
+  if (watcher !== null) for (const x of xs) if (x.node === null) watcher.leaf(x);
   const shape = row.shape(
     xs.map((x) => x.shape),
     attrs,

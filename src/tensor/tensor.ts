@@ -3,6 +3,7 @@
 import { currentScope, openScope } from '../memory/arena.js';
 import { heap, type RealArray } from '../memory/heap.js';
 import { Storage } from '../memory/storage.js';
+import { watcher } from '../memory/watcher.js';
 import { describe, shapeError, showShape, typeError } from './errors.js';
 import type { Methods } from '../ops/methods.js';
 import type { OpRow } from './op.js';
@@ -79,6 +80,7 @@ export class Tensor {
   set grad(value: Tensor | null) {
     if (value === null) {
       this.gradient = null;
+      watcher?.gradCleared(this);
       return;
     }
     if (!(value instanceof Tensor))
@@ -98,6 +100,7 @@ export class Tensor {
   /** Makes `value` itself the gradient, without a copy. */
   adoptGrad(value: Tensor): void {
     this.gradient = value;
+    watcher?.gradAdopted(this);
   }
 
   /** The only element. @throws ShapeError if there is not exactly one. */
@@ -214,7 +217,7 @@ export function asTensor(where: string, value: TensorLike): Tensor {
   if (value instanceof Float32Array || (value as unknown) instanceof Float64Array) {
     const copy = realArray((value as Float32Array).length);
     copy.set(value as Float32Array);
-    return wrap(copy, [copy.length]);
+    return new Tensor(Storage.of(copy, { from: value }), [copy.length]);
   }
   if (!Array.isArray(value))
     throw typeError(
@@ -222,7 +225,10 @@ export function asTensor(where: string, value: TensorLike): Tensor {
       `expected a Tensor, a number, nested arrays or a Float32Array, got ${describe(value)}`,
     );
   const shape = shapeOfNested(where, value as Nested);
-  const out = realArray(sizeOf(shape));
-  fillNested(where, value as Nested, shape, 0, out, 0);
-  return wrap(out, shape);
+  const make = (nested: Nested): RealArray => {
+    const out = realArray(sizeOf(shape));
+    fillNested(where, nested, shape, 0, out, 0);
+    return out;
+  };
+  return new Tensor(Storage.of(make(value as Nested), { from: value, make }), shape);
 }

@@ -1,6 +1,11 @@
 // trainStep: one training step as a function of the batch. Everything it computes lives in step memory; what it changes
 // (parameters, optimizer state, running statistics) changes all together or, on a non-finite gradient, not at all.
-import { openScope } from '../memory/arena.js';
+import { openScope, type Scope } from '../memory/arena.js';
+import type { Storage } from '../memory/storage.js';
+import { watched } from '../memory/watcher.js';
+import type { Plan } from '../replay/plan.js';
+import type { Recorder } from '../replay/recorder.js';
+import { Replayer } from '../replay/replayer.js';
 import {
   checkChoice,
   checkNumber,
@@ -39,6 +44,8 @@ export interface TrainStep<B extends unknown[]> {
   (...batch: B): number;
   /** Updates that were left out because of a non-finite loss or gradient. */
   readonly skipped: number;
+  /** Calls that were replayed. */
+  readonly replayed: number;
   /** Global gradient norm of the last update, before clipping; null when nothing asked for it. */
   readonly gradNorm: number | null;
   /** Whether to measure {@link gradNorm} even where neither clipping nor the policy needs it. */
@@ -47,6 +54,15 @@ export interface TrainStep<B extends unknown[]> {
 
 /** The constant in torch's clip_grad_norm_, which keeps a gradient of norm 0 as it is. */
 const CLIP_EPS = 1e-6;
+
+function inScope<T>(fn: (scope: Scope) => T): T {
+  const scope = openScope();
+  try {
+    return fn(scope);
+  } finally {
+    scope.end();
+  }
+}
 
 /**
  * Returns a function that runs forward, backward, clipping and the optimizer's update for a batch.
@@ -78,11 +94,18 @@ export function trainStep<B extends unknown[]>(
     'skip',
     'throw',
   ]);
+  const replayer = new Replayer('trainStep');
   let [calls, skipped, failed] = [0, 0, false];
   let gradNorm: number | null = null;
 
+  const isFirst = (): boolean => calls % accumulate === 0;
+  const isLast = (): boolean => (calls + 1) % accumulate === 0;
+  const asksNorm = (): boolean => step.measureNorm || policy !== 'propagate' || clipNorm < Infinity;
+  /** Whether JavaScript decides between the gradient and what is done with it. */
+  const decides = (): boolean => policy !== 'propagate' || (isLast() && asksNorm());
+
   /** The part of a micro-batch: adds its share of the gradient. Returns the loss. */
-  function accumulateGradient(batch: B): number {
+  function accumulateGradient(batch: B, recorder: Recorder | null): number {
     const loss = lossFn(...batch);
     if (!(loss instanceof Tensor))
       throw typeError('trainStep', `lossFn must return a Tensor, got ${describe(loss)}`);
@@ -93,13 +116,16 @@ export function trainStep<B extends unknown[]>(
         'reduce with mean() or sum()',
       );
     loss.backward(accumulate === 1 ? {} : { gradient: full(loss.shape, 1 / accumulate) });
-    return loss.item();
+    if (recorder) {
+      recorder.result = loss.storage;
+      if (!recorder.keep(loss.storage)) recorder.refuse('no kernel computed the loss');
+    }
+    return loss.storage.peek()[0]!;
   }
 
   /** Whether the gradient may be used; throws if the policy says so. */
   function admit(loss: number): boolean {
-    gradNorm =
-      step.measureNorm || policy !== 'propagate' || clipNorm < Infinity ? optimizer.gradNorm() : null;
+    gradNorm = asksNorm() ? optimizer.gradNorm() : null;
     if (policy === 'propagate' || (Number.isFinite(loss) && Number.isFinite(gradNorm) && !failed))
       return true;
     if (policy === 'throw')
@@ -109,40 +135,65 @@ export function trainStep<B extends unknown[]>(
     return false;
   }
 
-  function update(settle: () => void): void {
-    if (gradNorm !== null && gradNorm + CLIP_EPS > clipNorm)
+  /** What comes between gradient and update: `false` leaves the update out. */
+  function decide(loss: number): boolean {
+    const last = isLast();
+    failed ||= !Number.isFinite(loss);
+    // Statistics of earlier micro-batches would die with this scope; they are small and move now if they are finite.
+    if (!last) return policy === 'propagate' || Number.isFinite(loss);
+    const admitted = admit(loss);
+    failed = false;
+    if (!admitted) skipped++;
+    else if (gradNorm !== null && gradNorm + CLIP_EPS > clipNorm)
       optimizer.scaleGrads(clipNorm / (gradNorm + CLIP_EPS));
-    settle();
-    optimizer.step();
+    return admitted;
+  }
+
+  function eager(batch: B, recorder: Recorder | null): number {
+    if (isFirst()) optimizer.zeroGrad();
+    const [loss, settle] = deferEffects(() => accumulateGradient(batch, recorder));
+    if (recorder && decides()) recorder.part = 1;
+    if (watched(null, () => decide(loss))) {
+      settle();
+      if (isLast()) optimizer.step();
+    }
+    return loss;
+  }
+
+  function replayed(plan: Plan): number {
+    const parts = decides();
+    plan.program.run(0);
+    const [loss] = plan.read(plan.result as Storage);
+    plan.adopt();
+    if (parts && !decide(loss!)) return loss!;
+    if (parts) plan.program.run(1);
+    else if (isLast()) gradNorm = null;
+    plan.finish();
+    return loss!;
   }
 
   function run(...batch: B): number {
-    const scope = openScope();
+    const phase = replayer.phase(`${isFirst()} ${isLast()} ${decides()}`);
     try {
-      if (calls % accumulate === 0) optimizer.zeroGrad();
-      const [loss, settle] = deferEffects(() => accumulateGradient(batch));
+      const plan = phase === null ? null : replayer.find(batch, phase);
+      const loss = plan
+        ? replayed(plan)
+        : inScope((scope) => {
+            if (phase === null) return eager(batch, null);
+            return replayer.record(batch, phase, scope, (recorder) => eager(batch, recorder));
+          });
       calls++;
-      failed ||= !Number.isFinite(loss);
-      if (calls % accumulate !== 0) {
-        // Statistics of earlier micro-batches would die with this scope; they are small and move now if they are finite.
-        if (policy === 'propagate' || Number.isFinite(loss)) settle();
-        return loss;
-      }
-      if (admit(loss)) update(settle);
-      else skipped++;
-      failed = false;
       return loss;
     } catch (error) {
       calls -= calls % accumulate;
       failed = false;
       throw error;
-    } finally {
-      scope.end();
     }
   }
 
   const step = Object.defineProperties(run, {
     skipped: { get: () => skipped },
+    replayed: { get: () => replayer.replayed },
     gradNorm: { get: () => gradNorm },
     measureNorm: { value: false, writable: true },
   }) as unknown as TrainStep<B>;

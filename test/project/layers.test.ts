@@ -9,7 +9,7 @@ const LAYERS = [
   ['kernels'],
   ['tensor'],
   ['ops', 'vision'],
-  ['autodiff'],
+  ['autodiff', 'replay'],
   ['nn', 'optim', 'schedule', 'data', 'io'],
   ['train', 'cli', 'index.ts', 'kernels.ts'],
 ];

@@ -1,0 +1,115 @@
+// What the passes work on: a list of launches over buffers. A pass takes a graph and returns one that computes the same.
+import { isPointer } from '../kernels/row.js';
+import { table, type KernelName } from '../kernels/table.js';
+import { NUMBER, OUTSIDE, type Entry, type Source } from './recorder.js';
+
+/** Bytes of an element: plans compute in single precision. */
+export const WIDTH = 4;
+
+export interface Buffer {
+  readonly bytes: number;
+  readonly int: boolean;
+  /** Bytes of each worker's own copy, for a buffer that lives inside strips only. */
+  readonly local?: number;
+  /** Where its first values come from; null for what kernels compute. */
+  readonly source: Source | null;
+  /** The values of a constant, which are written once. */
+  readonly constant: ArrayLike<number> | null;
+}
+
+export interface Launch {
+  readonly kernel: KernelName;
+  /** Numbers, and for pointers the distance in bytes into the owner. */
+  readonly args: readonly number[];
+  readonly owners: readonly number[];
+  /** Places in the recorded list of the launches that this one stands for. */
+  readonly origins: readonly number[];
+}
+
+/**
+ * Neighbouring launches that run strip by strip: all of them on the first few rows, then on the next few, so that what one
+ * writes is still in the first-level cache when the next one reads it. Buffers that live inside only are as long as a strip.
+ */
+export interface Strips {
+  readonly strips: number;
+  readonly body: readonly Strip[];
+}
+
+export interface Strip extends Launch {
+  /** What is added to each argument from strip to strip. */
+  readonly steps: readonly number[];
+  /** The arguments of the last strip, which may be shorter; pointers as in `args`. */
+  readonly last: readonly number[];
+}
+
+export type Instruction = (Launch | Strips) & { readonly part: number };
+
+export interface Graph {
+  readonly instructions: readonly Instruction[];
+  readonly buffers: readonly Buffer[];
+  /** Buffers that are read when the program has run. */
+  readonly outputs: ReadonlySet<number>;
+}
+
+export const isStrips = (instruction: Launch | Strips): instruction is Strips => 'strips' in instruction;
+
+/** Memory that a launch touches: bytes `from … to` of an owner. */
+export interface Access {
+  readonly arg: number;
+  readonly owner: number;
+  readonly from: number;
+  readonly to: number;
+  readonly reads: boolean;
+  readonly writes: boolean;
+}
+
+const known = new WeakMap<Launch, readonly Access[]>();
+
+/** What a launch reads and writes, by the signature and extents of its row. */
+export function accesses(launch: Launch): readonly Access[] {
+  const found = known.get(launch);
+  if (found) return found;
+  const { sig, extents } = table[launch.kernel] as { sig: string; extents: (...n: number[]) => number[] };
+  const counts = extents(...launch.args.filter((_, k) => !isPointer(sig[k]!)));
+  const list: Access[] = [];
+  let pointer = 0;
+  launch.args.forEach((from, arg) => {
+    const letter = sig[arg]!;
+    if (!isPointer(letter)) return;
+    const bytes = counts[pointer++]! * WIDTH;
+    const owner = launch.owners[arg]!;
+    if (owner === OUTSIDE && from === 0) return;
+    const [reads, writes] = [!'op'.includes(letter), 'oup'.includes(letter)];
+    list.push({ arg, owner, from, to: from + bytes, reads, writes });
+  });
+  known.set(launch, list);
+  return list;
+}
+
+/** The launches of an instruction. */
+export const launchesOf = (instruction: Launch | Strips): readonly Launch[] =>
+  isStrips(instruction) ? instruction.body : [instruction];
+
+export const overlap = (a: Access, b: Access): boolean =>
+  a.owner === b.owner && a.from < b.to && b.from < a.to;
+
+/** A launch with other arguments. */
+export const changed = <L extends Launch>(launch: L, change: Partial<L>): L => ({ ...launch, ...change });
+
+/** The same launch with pointer `arg` elsewhere. */
+export function redirected<L extends Launch>(launch: L, arg: number, owner: number, at: number): L {
+  const [args, owners] = [launch.args.slice(), launch.owners.slice()];
+  args[arg] = at;
+  owners[arg] = owner;
+  return { ...launch, args, owners };
+}
+
+export const fromEntry = ({ kernel, args, owners, part }: Entry, index: number): Instruction => ({
+  kernel,
+  args,
+  owners,
+  origins: [index],
+  part,
+});
+
+export { NUMBER, OUTSIDE };

@@ -1,0 +1,119 @@
+// A plan: a recorded call, made fit for running again and again. It owns the memory of everything in between.
+import { heap } from '../memory/heap.js';
+import { Storage } from '../memory/storage.js';
+import { backend } from '../kernels/launch.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { fits, valuesOf, type Input, type Mould } from './arguments.js';
+import { OUTSIDE, WIDTH, type Graph } from './graph.js';
+import { planMemory, type MemoryPlan } from './memory.js';
+import { optimise } from './passes.js';
+import { programOf, type Program } from './program.js';
+import type { Recorder, Source } from './recorder.js';
+import { graphOf, holds } from './trace.js';
+
+/** A buffer that is filled from outside before a run. */
+interface Staged {
+  readonly source: Source;
+  readonly int: boolean;
+  /** Byte offset in the heap. */
+  readonly at: number;
+}
+
+export class Plan {
+  /** Calls that this plan could have served. */
+  calls = 0;
+  /** As recorded, before any pass. */
+  readonly recorded: Graph;
+  readonly graph: Graph;
+  readonly memory: MemoryPlan;
+  readonly program: Program;
+  private readonly block: Storage;
+  private readonly staged: readonly Staged[];
+  private readonly grads: readonly (readonly [Tensor, Tensor])[];
+  private readonly changes: readonly Storage[];
+
+  /**
+   * `before` and `trace` are recordings of two equal calls; `off` names passes to leave out.
+   */
+  constructor(
+    readonly mould: Mould,
+    readonly phase: string,
+    before: Recorder,
+    readonly trace: Recorder,
+    off: ReadonlySet<string>,
+  ) {
+    this.recorded = graphOf(before, trace);
+    this.graph = optimise(this.recorded, off);
+    this.memory = planMemory(this.graph);
+    this.block = Storage.onHeap(Math.max(1, this.memory.bytes / WIDTH));
+    const address = (owner: number, delta: number): number =>
+      owner === OUTSIDE ? delta : this.block.offset + this.memory.offsets[owner]! + delta;
+    this.program = programOf(this.graph, address, backend.threads);
+    this.staged = this.graph.buffers.flatMap(({ source, int }, k) =>
+      source && this.memory.offsets[k]! >= 0 ? [{ source, int, at: address(k, 0) }] : [],
+    );
+    this.graph.buffers.forEach(({ constant, int }, k) => {
+      if (constant && this.memory.offsets[k]! >= 0) put(int, constant, address(k, 0));
+    });
+    this.grads = [...trace.adopted];
+    this.changes = [...trace.changes].filter((storage) => storage.scope === null);
+    trace.forget();
+  }
+
+  /** The inputs of a call that this plan may serve, or null. */
+  inputsOf(args: unknown, phase: string): Input[] | null {
+    if (phase !== this.phase) return null;
+    const inputs: Input[] = [];
+    return fits(this.mould, args, inputs) && holds(this.trace) ? inputs : null;
+  }
+
+  /** Makes ready for a run; false if the optimizer would make other launches now. Nothing that outlasts the step changes. */
+  stage(inputs: readonly Input[]): boolean {
+    for (const host of this.trace.hosts) if (!host.renew()) return false;
+    // Arguments first: one that is refused must leave the random numbers where they are.
+    for (const { source, int, at } of this.staged)
+      if (source.from === 'input')
+        put(int, source.value(valuesOf(inputs[source.input]!)) as ArrayLike<number>, at);
+    for (const { source, int, at } of this.staged)
+      if (source.from !== 'input') put(int, source.value() as ArrayLike<number>, at);
+    return true;
+  }
+
+  /** After the last part: what happened outside the heap. */
+  finish(): void {
+    this.adopt();
+    for (const storage of this.changes) storage.touch();
+    for (const host of this.trace.hosts) host.finish((storage) => this.read(storage));
+  }
+
+  /** What the recording's `result` was set to. */
+  get result(): unknown {
+    return this.trace.result;
+  }
+
+  /** Gives the parameters the gradients that the first part computed. */
+  adopt(): void {
+    for (const [t, grad] of this.grads) if (t.grad !== grad) t.adoptGrad(grad);
+  }
+
+  /** The values that a run left in a storage of the recording. */
+  read(storage: Storage): Float32Array {
+    const { buffer, delta } = this.trace.kept.get(storage)!;
+    const from = (this.block.offset + this.memory.offsets[buffer]! + delta) / WIDTH;
+    return heap.f32.subarray(from, from + storage.length);
+  }
+
+  /** Gives the memory back. */
+  release(): void {
+    this.program.release();
+    this.block.free();
+  }
+}
+
+function put(int: boolean, values: ArrayLike<number>, at: number): void {
+  const target = int ? heap.i32 : heap.f32;
+  const from = at / WIDTH;
+  // Few numbers are written faster one by one.
+  if (values.length > 16) target.set(values, from);
+  else for (let k = 0; k < values.length; k++) target[from + k] = values[k]!;
+}

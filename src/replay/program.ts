@@ -1,0 +1,106 @@
+// Programs: a plan's launches as something that an engine runs in one go. Addresses are final here.
+import { activeAddon, kernelsNow } from '../kernels/launch.js';
+import { isPointer } from '../kernels/row.js';
+import { table, type KernelName } from '../kernels/table.js';
+import { isStrips, type Graph, type Instruction, type Launch, type Strip } from './graph.js';
+import { nativeProgram } from './native.js';
+
+/** A launch with addresses. */
+export interface Call {
+  readonly kernel: KernelName;
+  readonly args: readonly number[];
+}
+
+/** A launch of a strip: what is added from strip to strip, and for each worker but the first. */
+export interface StripCall extends Call {
+  readonly steps: readonly number[];
+  readonly workers: readonly number[];
+  readonly last: readonly number[];
+}
+
+export type Item = { readonly part: number; readonly index: number } & (
+  { readonly call: Call } | { readonly strips: number; readonly body: readonly StripCall[] }
+);
+
+export interface Program {
+  /** Runs the instructions of one part. */
+  run(part: number): void;
+  /** Runs one part and adds the nanoseconds of each instruction to `into`. */
+  time(part: number, into: Float64Array): void;
+  release(): void;
+}
+
+/** Where a pointer of the graph lies. */
+export type Address = (owner: number, delta: number) => number;
+
+/** Bytes between a buffer's copies for the workers that run strips; 0 for a buffer that they share. */
+type Apart = (owner: number) => number;
+
+export function itemsOf(graph: Graph, address: Address): Item[] {
+  const apart: Apart = (owner) => graph.buffers[owner]?.local ?? 0;
+  return graph.instructions.map((instruction: Instruction, index): Item => {
+    const { part } = instruction;
+    if (!isStrips(instruction)) return { part, index, call: placed(instruction, instruction.args, address) };
+    const body = instruction.body.map((strip) => placedStrip(strip, address, apart));
+    return { part, index, strips: instruction.strips, body };
+  });
+}
+
+function placed({ kernel, owners }: Launch, args: readonly number[], address: Address): Call {
+  const { sig } = table[kernel];
+  return { kernel, args: args.map((arg, k) => (isPointer(sig[k]!) ? address(owners[k]!, arg) : arg)) };
+}
+
+function placedStrip(strip: Strip, address: Address, apart: Apart): StripCall {
+  const { sig } = table[strip.kernel];
+  const workers = strip.owners.map((owner, k) => (isPointer(sig[k]!) ? apart(owner) : 0));
+  return {
+    ...placed(strip, strip.args, address),
+    steps: strip.steps,
+    workers,
+    last: placed(strip, strip.last, address).args,
+  };
+}
+
+/** The program on the engine in use. */
+export function programOf(graph: Graph, address: Address, workers: number): Program {
+  const items = itemsOf(graph, address);
+  const native = activeAddon();
+  return native && native.missing.length === 0
+    ? nativeProgram(items, native.addon, workers)
+    : loopProgram(items);
+}
+
+/** A plain loop over the engine's functions. */
+function loopProgram(items: readonly Item[]): Program {
+  const kernels = kernelsNow();
+  const thunks = items.map((item) => ({ part: item.part, index: item.index, run: thunkOf(item, kernels) }));
+  return {
+    run(part) {
+      for (const thunk of thunks) if (thunk.part === part) thunk.run();
+    },
+    time(part, into) {
+      for (const thunk of thunks) {
+        if (thunk.part !== part) continue;
+        const start = process.hrtime.bigint();
+        thunk.run();
+        into[thunk.index]! += Number(process.hrtime.bigint() - start);
+      }
+    },
+    release: () => {},
+  };
+}
+
+function thunkOf(item: Item, kernels: ReturnType<typeof kernelsNow>): () => void {
+  if ('call' in item) {
+    const { kernel, args } = item.call;
+    const run = kernels[kernel];
+    return () => run(...args);
+  }
+  const { strips, body } = item;
+  return () => {
+    for (let k = 0; k < strips; k++)
+      for (const { kernel, args, steps, last } of body)
+        kernels[kernel](...(k < strips - 1 ? args : last).map((arg, a) => arg + k * steps[a]!));
+  };
+}

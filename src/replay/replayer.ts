@@ -1,0 +1,131 @@
+// The replayer of one function: finds the plan that serves a call, or records the call and makes a plan of the second
+// recording that equals an earlier one. Plans and recordings are few: the least recently used go first.
+import type { Scope } from '../memory/arena.js';
+import { heap } from '../memory/heap.js';
+import { watched, watcher } from '../memory/watcher.js';
+import { backend } from '../kernels/launch.js';
+import { isRecording } from '../tensor/op.js';
+import { checkChoice } from '../tensor/errors.js';
+import { fits, mouldOf, type Input, type Mould } from './arguments.js';
+import { Plan } from './plan.js';
+import { Recorder } from './recorder.js';
+import { difference } from './trace.js';
+
+/** Plans that one function keeps. */
+const MOST_PLANS = 8;
+/** Recordings that wait for an equal one. */
+const MOST_TRACES = 4;
+/** Recordings in a row that equal no earlier one, after which the function stays eager. */
+const PATIENCE = 12;
+
+interface Waiting {
+  readonly mould: Mould;
+  readonly phase: string;
+  readonly trace: Recorder;
+}
+
+/**
+ * Every so many runs a plan's function is called again, to see that it still makes the same launches: numbers that
+ * JavaScript reads from elsewhere may have changed without a trace.
+ */
+const LOOK_EVERY = 500;
+
+export type ReplayMode = 'on' | 'off' | 'check';
+
+/** What THALWEG_REPLAY says. */
+export const replayMode = (): ReplayMode =>
+  checkChoice('THALWEG_REPLAY', 'replay', process.env['THALWEG_REPLAY'] || 'on', ['on', 'off', 'check']);
+
+export class Replayer {
+  readonly plans: Plan[] = [];
+  /** Calls that a plan has served. */
+  replayed = 0;
+  /** Why calls stay eager, or null. */
+  eager: string | null = null;
+  readonly mode = replayMode();
+  private waiting: Waiting[] = [];
+  private misses = 0;
+  /** The plan that this call would have run, had it not been time to look at the function again. */
+  private due: Plan | null = null;
+
+  constructor(
+    private readonly where: string,
+    private readonly off: ReadonlySet<string> = new Set(),
+  ) {
+    if (this.mode === 'off') this.eager = 'THALWEG_REPLAY is off';
+  }
+
+  /** What a plan depends on besides the arguments; null where nothing can be replayed. */
+  phase(own: string): string | null {
+    // Inside another recording the launches belong to that one; plans compute in single precision.
+    if (this.eager !== null || watcher !== null || heap.width !== 4) return null;
+    return `${own} ${backend.name} ${isRecording()}`;
+  }
+
+  /** A plan that is ready to run on these arguments: all is staged. */
+  find(args: unknown, phase: string): Plan | null {
+    for (let k = this.plans.length - 1; k >= 0; k--) {
+      const plan = this.plans[k]!;
+      const inputs = plan.inputsOf(args, phase);
+      if (!inputs) continue;
+      if (++plan.calls % LOOK_EVERY === 0) {
+        this.due = plan;
+        return null;
+      }
+      if (!plan.stage(inputs)) continue;
+      this.replayed++;
+      if (k < this.plans.length - 1) this.plans.push(...this.plans.splice(k, 1));
+      return plan;
+    }
+    return null;
+  }
+
+  /**
+   * Runs a call eagerly in `scope` and makes a plan of it if it equals an earlier one. The recorder is handed to `run`,
+   * which says what it reads afterwards.
+   */
+  record<T>(args: unknown, phase: string, scope: Scope, run: (recorder: Recorder) => T): T {
+    const inputs: Input[] = [];
+    const mould = mouldOf(args, inputs);
+    const trace = new Recorder(inputs, scope);
+    const { due } = this;
+    this.due = null;
+    const result = watched(trace, () => run(trace));
+    if (trace.refusal !== null) this.giveUp(trace.refusal);
+    else if (due) this.compare(due, trace);
+    else this.learn(args, { mould, phase, trace });
+    return result;
+  }
+
+  release(): void {
+    for (const plan of this.plans.splice(0)) plan.release();
+    this.waiting = [];
+  }
+
+  private compare(plan: Plan, trace: Recorder): void {
+    const changed = difference(plan.trace, trace);
+    if (changed !== null) this.giveUp(`${changed}; up to ${LOOK_EVERY} calls ran with the old ones`);
+  }
+
+  private learn(args: unknown, now: Waiting): void {
+    const alike = this.waiting.filter(({ phase, mould }) => phase === now.phase && fits(mould, args, []));
+    const differences = alike.map(({ trace }) => difference(trace, now.trace));
+    const equal = alike[differences.indexOf(null)];
+    if (equal) {
+      this.waiting.splice(this.waiting.indexOf(equal), 1);
+      this.misses = 0;
+      if (this.plans.length === MOST_PLANS) this.plans.shift()!.release();
+      this.plans.push(new Plan(now.mould, now.phase, equal.trace, now.trace, this.off));
+      return;
+    }
+    this.waiting.push(now);
+    if (this.waiting.length > MOST_TRACES) this.waiting.shift();
+    if (alike.length > 0 && ++this.misses > PATIENCE) this.giveUp(differences.at(-1)!);
+  }
+
+  private giveUp(reason: string): void {
+    this.eager = reason;
+    this.release();
+    process.emitWarning(`${this.where}: every call stays eager: ${reason}`, { code: 'THALWEG_REPLAY' });
+  }
+}
