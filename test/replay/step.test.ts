@@ -3,7 +3,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import * as t from '../../src/index.js';
 import { nn, optim, trainStep, type Tensor } from '../../src/index.js';
-import type { StepOptions } from '../../src/train/step.js';
+import type { StepOptions, TrainStep } from '../../src/train/step.js';
 import { labels, numbers, Twins, valuesOf, type Program } from './support.js';
 
 type Batch = [x: Float32Array | Tensor, y: Int32Array];
@@ -19,7 +19,8 @@ class Net extends nn.Module {
   }
 }
 
-interface Trained extends Program<Batch> {
+interface Trained extends Program {
+  step: TrainStep<Batch>;
   net: Net;
   opt: optim.Optimizer;
 }

@@ -19,14 +19,15 @@ export function withReplay<T>(mode: Mode, fn: () => T): T {
   }
 }
 
-export interface Program<B extends unknown[]> {
-  step: TrainStep<B>;
+export interface Program {
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- steps of all kinds of batches
+  step: TrainStep<any[]>;
   /** Everything that a step may change. */
   state: () => unknown;
 }
 
 /** A program twice, from one seed: replayed and eager. Whatever is done goes to both, and must come out alike. */
-export class Twins<B extends unknown[], P extends Program<B>> {
+export class Twins<P extends Program> {
   readonly replayed: P;
   readonly eager: P;
   private seeds: [GeneratorState, GeneratorState];
@@ -55,7 +56,7 @@ export class Twins<B extends unknown[], P extends Program<B>> {
   }
 
   /** Steps on each of the batches; returns how many of them were replayed. */
-  run(...batches: B[]): number {
+  run(...batches: Parameters<P['step']>[]): number {
     const before = this.replayed.step.replayed;
     for (const batch of batches) this.both(({ step }) => step(...batch));
     return this.replayed.step.replayed - before;
