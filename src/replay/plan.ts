@@ -60,11 +60,9 @@ export class Plan {
     trace.forget();
   }
 
-  /** The inputs of a call that this plan may serve, or null. */
-  inputsOf(args: unknown, phase: string): Input[] | null {
-    if (phase !== this.phase) return null;
-    const inputs: Input[] = [];
-    return fits(this.mould, args, inputs) && holds(this.trace) ? inputs : null;
+  /** Whether this plan may serve a call; adds the values among its arguments to `inputs`. */
+  serves(args: unknown, phase: string, inputs: Input[]): boolean {
+    return phase === this.phase && fits(this.mould, args, inputs) && holds(this.trace);
   }
 
   /** Makes ready for a run; false if the optimizer would make other launches now. Nothing that outlasts the step changes. */
@@ -97,10 +95,11 @@ export class Plan {
   }
 
   /** The values that a run left in a storage of the recording. */
-  read(storage: Storage): Float32Array {
+  read(storage: Storage): Float32Array | Int32Array {
     const { buffer, delta } = this.trace.kept.get(storage)!;
     const from = (this.block.offset + this.memory.offsets[buffer]! + delta) / WIDTH;
-    return heap.f32.subarray(from, from + storage.length);
+    const cells = storage.kind === 'int' ? heap.i32 : heap.f32;
+    return cells.subarray(from, from + storage.length);
   }
 
   /** Gives the memory back. */

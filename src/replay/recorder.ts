@@ -186,6 +186,19 @@ export class Recorder implements Watcher {
     return place !== null;
   }
 
+  /** The argument whose memory this is, if it lies on the heap already; else null. */
+  inputAt(storage: Storage): number | null {
+    return this.homes.get(storage) ?? null;
+  }
+
+  /** Notes an ordinary array that no kernel sees, so that two recordings are compared by it too. */
+  hold(storage: Storage): Source {
+    const source = this.sourceOf(storage);
+    const content = source.from === 'held' ? storage.peek().slice() : null;
+    this.buffers.push({ bytes: 0, kind: storage.kind, source, content });
+    return source;
+  }
+
   /** Lets go of the arguments. */
   forget(): void {
     this.homes.clear();
@@ -204,7 +217,7 @@ export class Recorder implements Watcher {
   }
 
   /** Follows the origins of an array back to an argument, or to what was there before. */
-  private sourceOf(storage: Storage): Source {
+  sourceOf(storage: Storage): Source {
     if (storage.live) return { from: 'live', value: storage.live };
     const makes: ((from: unknown) => unknown)[] = [];
     const made = (of: unknown): unknown => makes.reduceRight((value, make) => make(value), of);

@@ -36,6 +36,11 @@ export type ReplayMode = 'on' | 'off' | 'check';
 export const replayMode = (): ReplayMode =>
   checkChoice('THALWEG_REPLAY', 'replay', process.env['THALWEG_REPLAY'] || 'on', ['on', 'off', 'check']);
 
+let made = 0;
+
+/** Plans made so far in this process, by all functions. */
+export const recordedPlans = (): number => made;
+
 export class Replayer {
   readonly plans: Plan[] = [];
   /** Calls that a plan has served. */
@@ -62,12 +67,12 @@ export class Replayer {
     return `${own} ${backend.name} ${isRecording()}`;
   }
 
-  /** A plan that is ready to run on these arguments: all is staged. */
-  find(args: unknown, phase: string): Plan | null {
+  /** A plan that is ready to run on these arguments: all is staged. `inputs` is filled with the values among them. */
+  find(args: unknown, phase: string, inputs: Input[] = []): Plan | null {
     for (let k = this.plans.length - 1; k >= 0; k--) {
       const plan = this.plans[k]!;
-      const inputs = plan.inputsOf(args, phase);
-      if (!inputs) continue;
+      inputs.length = 0;
+      if (!plan.serves(args, phase, inputs)) continue;
       if (++plan.calls % LOOK_EVERY === 0) {
         this.due = plan;
         return null;
@@ -115,6 +120,7 @@ export class Replayer {
       this.waiting.splice(this.waiting.indexOf(equal), 1);
       this.misses = 0;
       if (this.plans.length === MOST_PLANS) this.plans.shift()!.release();
+      made++;
       this.plans.push(new Plan(now.mould, now.phase, equal.trace, now.trace, this.off));
       return;
     }

@@ -2,7 +2,7 @@
 // (parameters, optimizer state, running statistics) changes all together or, on a non-finite gradient, not at all.
 import { openScope, type Scope } from '../memory/arena.js';
 import type { Storage } from '../memory/storage.js';
-import { watched } from '../memory/watcher.js';
+import { watched, watcher } from '../memory/watcher.js';
 import type { Plan } from '../replay/plan.js';
 import type { Recorder } from '../replay/recorder.js';
 import { Replayer } from '../replay/replayer.js';
@@ -173,6 +173,7 @@ export function trainStep<B extends unknown[]>(
   }
 
   function run(...batch: B): number {
+    watcher?.refuse('a step of trainStep is made inside');
     const phase = replayer.phase(`${isFirst()} ${isLast()} ${decides()}`);
     try {
       const plan = phase === null ? null : replayer.find(batch, phase);
