@@ -42,6 +42,8 @@ export interface NativeEngine {
   engine: Engine;
   addon: Addon;
   file: string;
+  /** Tells the addon how large the heap is by now. */
+  attach(): void;
   /** Rows of the table that the addon lacks. */
   missing: KernelName[];
   /** Runs a kernel on typed arrays, without a copy; false if the addon lacks it. */
@@ -115,5 +117,5 @@ export function nativeEngine(fallback: () => Engine): NativeEngine {
     if (found) addon.callArrays(found.row, ...args);
     return found !== undefined;
   };
-  return { engine, addon, file, missing, direct };
+  return { engine, addon, file, attach, missing, direct };
 }

@@ -1,7 +1,7 @@
 // Programs of the native engine: one call into the addon runs a whole part. The launches travel there once, as doubles in a
 // stretch of the heap, and are checked against the heap's bounds there and then.
 import { heap } from '../memory/heap.js';
-import type { Addon } from '../kernels/native.js';
+import type { NativeEngine } from '../kernels/native.js';
 import type { Call, Item, Program } from './program.js';
 
 /** Gives the programs of collected plans back. */
@@ -23,7 +23,7 @@ function encode(items: readonly Item[], rows: ReadonlyMap<string, number>): numb
   return code;
 }
 
-export function nativeProgram(items: readonly Item[], addon: Addon, workers: number): Program {
+export function nativeProgram(items: readonly Item[], { addon, attach }: NativeEngine, workers: number): Program {
   const rows = new Map(addon.kernels().map(([name], row) => [name, row]));
   const parts = new Map<number, { id: number; indices: number[] }>();
   for (const part of new Set(items.map((item) => item.part))) {
@@ -31,6 +31,7 @@ export function nativeProgram(items: readonly Item[], addon: Addon, workers: num
     const code = encode(own, rows);
     const at = heap.allocate(code.length * 8);
     heap.f64.set(code, at / 8);
+    attach();
     try {
       parts.set(part, {
         id: addon.prepare(at, code.length, workers),

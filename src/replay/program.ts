@@ -67,7 +67,7 @@ export function programOf(graph: Graph, address: Address, workers: number): Prog
   const items = itemsOf(graph, address);
   const native = activeAddon();
   return native && native.missing.length === 0
-    ? nativeProgram(items, native.addon, workers)
+    ? nativeProgram(items, native, workers)
     : loopProgram(items);
 }
 

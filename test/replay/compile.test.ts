@@ -6,8 +6,8 @@ import { recordedPlans } from '../../src/replay/replayer.js';
 import { numbers, valuesOf, withReplay } from './support.js';
 
 /** Results of `calls` calls, compiled and plain, each from the same random numbers. */
-function both<A extends unknown[], R>(fn: (...args: A) => R, calls: A[]): { plans: number } {
-  const plain = (run: (...args: A) => R): unknown[] => {
+function both<A extends unknown[]>(fn: (...args: A) => unknown, calls: A[]): { plans: number } {
+  const plain = (run: (...args: A) => unknown): unknown[] => {
     t.manualSeed(5);
     return calls.map((args) => flat(run(...args)));
   };
