@@ -111,8 +111,9 @@ struct GradLayout {
   i64 plane;
 
   GradLayout(const Conv& q, const Padded& copy, i64 terms) {
-    pitch = q.sh * copy.phases * copy.pitch;
-    const i64 byRows = q.oh * ceilDiv(q.ow, W), flat = ceilDiv((q.oh - 1) * pitch + q.ow, W);
+    pitch = copy.pitch;
+    const Grid grid{q.oh, q.ow, pitch};
+    const i64 byRows = grid.byRows(), flat = grid.runningOn();
     // The copy costs about as much as 16 terms.
     runsOn = W == 16 && (byRows - flat) * terms > 16 * byRows;
     spots = runsOn ? flat : byRows;
@@ -120,15 +121,11 @@ struct GradLayout {
   }
 
   void list(const Conv& q, Spot* spots_) const {
-    if (runsOn) {
-      Field{q.oh, q.ow, pitch, 0, q.ow, 1, INT32_MAX}.list(spots_);
-      return;
-    }
-    const i64 each = ceilDiv(q.ow, W);
-    for (i64 i = 0; i < q.oh; ++i) {
-      Field{1, q.ow, 0, i * q.ow, 0, 1, 0}.list(spots_ + i * each);
-      for (i64 k = 0; k < each; ++k) spots_[i * each + k].in += static_cast<int32_t>(i * pitch);
-    }
+    const Grid grid{q.oh, q.ow, pitch};
+    if (runsOn)
+      grid.listFlat(spots_);
+    else
+      grid.listRows(spots_);
   }
 };
 
@@ -151,7 +148,7 @@ static void spreadPlanes(float* out, const float* g, i64 planes, i64 plane, cons
 static void weightGradDots(Context& cx, float* gw, const float* x, const float* g, const Conv& q) {
   const i64 n = q.n, c = q.c, h = q.h, width = q.w, k = q.k, r = q.r, s = q.s;
   const i64 terms = q.cg * r * s, size = k * terms, plane = q.oh * q.ow;
-  const Padded copy{q.cg, h + 2 * q.ph, q.sw, ceilDiv(width + 2 * q.pw, q.sw), q.ph, q.pw};
+  const Padded copy = Padded::forBand(q, q.oh);
   const GradLayout layout(q, copy, terms);
   // By shape alone: images a walk, and walks whose sums are kept apart.
   const i64 together = most(1, least(n, GRAD_REALS / (GRAD_CHANNELS * layout.plane + 1))),
@@ -170,8 +167,7 @@ static void weightGradDots(Context& cx, float* gw, const float* x, const float* 
   Spot* reads = scratch.take<Spot>(layout.spots);
   float* partial = scratch.take<float>(kept * size);
   float* images = scratch.take<float>(threads * each);
-  for (i64 p = 0; p < terms; ++p)
-    offsets[p] = static_cast<int32_t>(copy.at(p / (r * s), p / s % r * q.dh, p % s * q.dw));
+  copy.listTerms(q, offsets);
   layout.list(q, list);
   for (i64 p = 0; p < layout.spots; ++p) {
     reads[p] = list[p];
@@ -189,7 +185,8 @@ static void weightGradDots(Context& cx, float* gw, const float* x, const float* 
       const i64 first = walk * together, count = least(together, n - first);
       const float* from = g + (first * k + group * q.kg) * plane;
       for (i64 i = 0; i < count; ++i) {
-        copy.fill(copies + i * copy.size(), x + ((first + i) * c + group * q.cg) * h * width, h, width);
+        copy.fill(copies + i * copy.size(), x + ((first + i) * c + group * q.cg) * h * width, h, width,
+                  -q.ph);
         if (layout.runsOn)
           spreadPlanes(spread + i * gEach + k0 * layout.plane, from + (i * k + k0) * plane, k1 - k0, plane,
                        list, layout.spots);

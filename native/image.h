@@ -2,7 +2,7 @@
 // rows of the implicit matrix are read where they lie and never gathered. Columns are split by stride, which
 // makes every read dense.
 #pragma once
-#include "loop.h"
+#include "lanes.h"
 
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
@@ -39,44 +39,87 @@ struct Conv {
   }
 };
 
-/** A padded copy of `planes` planes: rows × phases × pitch reals each, of which [top, left] on hold the
- * source. */
+/** A padded copy of `planes` planes. Rows and columns are split by the steps of the convolution, so that what
+ * neighbouring outputs read lies side by side: rowPhases × phases blocks of rows × pitch reals a plane.
+ * Padded row `top` and column `left` hold the source's first. */
 struct Padded {
-  i64 planes, rows, phases, pitch, top, left;
+  i64 planes, rows, rowPhases, phases, pitch, top, left;
 
-  i64 plane() const { return rows * phases * pitch; }
+  /** For a band of `band` rows of outputs; `left` and what an output reads beyond the row are zeros. */
+  static Padded forBand(const Conv& q, i64 band) {
+    const i64 tall = (most(1, band) - 1) * q.sh + (q.r - 1) * q.dh,
+              wide = (most(1, q.ow) - 1) * q.sw + (q.s - 1) * q.dw;
+    // With stride 1 a row's right margin is the next one's left.
+    const bool shared = q.sw == 1 && wide + 1 - q.pw - q.w <= q.pw;
+    return {q.cg, tall / q.sh + 1, q.sh, q.sw, shared ? q.pw + q.w : wide / q.sw + 1, q.ph, q.pw};
+  }
+
+  i64 plane() const { return rowPhases * phases * rows * pitch; }
   /** Reals of the copy; vectors that begin inside may end beyond it by their own length. */
   i64 size() const {
-    const i64 reals = roundUp(planes * plane() + 2 * W, 16);
+    const i64 reals = roundUp(planes * plane() + left + 2 * W, 16);
     // Offsets are 32-bit; padding that makes a larger image than that is a mistake, and no memory holds it.
-    if (rows > INT32_MAX || phases * pitch > INT32_MAX || reals > INT32_MAX) outOfMemory();
+    if (rowPhases * rows > INT32_MAX || phases * pitch > INT32_MAX || reals > INT32_MAX) outOfMemory();
     return reals;
   }
   /** Offset of padded row y and column x. */
   i64 at(i64 plane_, i64 y, i64 x) const {
-    return plane_ * plane() + (y * phases + x % phases) * pitch + x / phases;
+    return plane_ * plane() + ((y % rowPhases * phases + x % phases) * rows + y / rowPhases) * pitch +
+           x / phases;
   }
-  /** Copies planes of h × w; what lies round them must be 0 already and stays so. */
-  void fill(float* out, const float* x, i64 h, i64 w) const {
-    const i64 last = least(h, rows - top), count = least(w, phases * pitch - left);
+  /** Where the terms (plane, row, column of the kernel) read for the first output. */
+  void listTerms(const Conv& q, int32_t* offsets) const {
+    for (i64 c = 0; c < q.cg; ++c)
+      for (i64 u = 0; u < q.r; ++u)
+        for (i64 v = 0; v < q.s; ++v) *offsets++ = static_cast<int32_t>(at(c, u * q.dh, v * q.dw));
+  }
+  /** Copies planes of h × w; padded row 0 is row `first` of the source. What lies left and right must be 0
+   * already and stays so; rows outside become 0. */
+  void fill(float* out, const float* x, i64 h, i64 w, i64 first) const {
     for (i64 p = 0; p < planes; ++p, x += h * w)
-      for (i64 y = 0; y < last; ++y) {
-        const float* from = x + y * w;
-        if (phases == 1) {
-          float* to = out + at(p, y + top, left);
-          span(0, count, [=](auto how, i64 k) { how.store(to + k, how.load(from + k)); });
-          continue;
-        }
-        for (i64 f = 0; f < least(phases, count); ++f) {
-          float* to = out + at(p, y + top, left + f);
-          for (i64 k = f, j = 0; k < count; k += phases, ++j) to[j] = from[k];
-        }
+      for (i64 a = 0; a < rowPhases; ++a) {
+        float* to = out + at(p, a, 0);
+        for (i64 t = 0, y = first + a; t < rows; ++t, y += rowPhases, to += pitch)
+          if (y >= 0 && y < h)
+            fillRow(to, x + y * w, w);
+          else
+            for (i64 f = 0; f < phases; ++f) std::memset(to + f * rows * pitch, 0, pitch * sizeof(float));
       }
+  }
+  /** Clears a copy before it is filled for the first time. */
+  void clear(float* out) const { std::memset(out, 0, size() * sizeof(float)); }
+
+ private:
+  /** The phases of a row lie rows × pitch apart. */
+  void fillRow(float* out, const float* from, i64 w) const {
+    const i64 count = most(0, least(w, phases * pitch - left)), step = rows * pitch;
+    if (phases == 1) {
+      out += left;
+      i64 k = 0;
+      for (; k + W <= count; k += W) storeAs(out + k, loadAs<vf>(from + k));
+      if (k < count)
+        storePart(out + k, loadPart(from + k, static_cast<int>(count - k)), static_cast<int>(count - k));
+      return;
+    }
+    const auto place = [=](i64 x) { return out + (left + x) % phases * step + (left + x) / phases; };
+    const i64 paired = phases == 2 ? count / 2 : 0;
+    if (paired > 0) {
+      float *even = place(0), *odd = place(1);
+      span(0, paired, [=](auto how, i64 k) {
+        vf a, b;
+        splitPairs(how, from + 2 * k, a, b);
+        how.store(even + k, a);
+        how.store(odd + k, b);
+      });
+    }
+    for (i64 f = 0; f < least(phases, count - paired * phases); ++f) {
+      float* to = place(f) + paired;
+      for (i64 k = f + paired * phases; k < count; k += phases) *to++ = from[k];
+    }
   }
 };
 
-/** Consecutive outputs that one vector holds: where it reads, where it writes, and which lanes are outputs.
- */
+/** A vector of positions: where it reads, where its outputs go, and which lanes are outputs. */
 struct Spot {
   int32_t in, out;
   uint32_t mask;
@@ -85,85 +128,111 @@ struct Spot {
 
 constexpr uint32_t ALL = W == 32 ? ~0u : (1u << W) - 1;
 
-/** `rows` × `cols` outputs whose rows begin `pitch` apart in the padded copy. */
-struct Field {
-  i64 rows, cols, pitch;
-  /** Output index of the first, and steps from row to row and from column to column. */
-  i64 out, rowStep, colStep;
-  /** Terms that a vector of outputs sums. */
-  i64 terms;
+/** Lanes [first, first + count) of a vector of positions, which lie side by side in the source: lane k reads
+ * source[in + k]. */
+struct Piece {
+  int32_t in, first, count;
+};
 
-  /** Vectors may run over the ends of rows when outputs are dense and that saves more than the gaps cost:
-   * about 8 terms. */
-  bool runsOn() const {
-    const i64 flat = ceilDiv((rows - 1) * pitch + cols, W), byRows = rows * ceilDiv(cols, W);
-    return colStep == 1 && rowStep == cols && (byRows - flat) * terms > 8 * byRows;
-  }
-  i64 count() const {
-    if (rows == 0 || cols == 0) return 0;
-    return runsOn() ? ceilDiv((rows - 1) * pitch + cols, W) : rows * ceilDiv(cols, W);
-  }
-  void list(Spot* spots) const {
-    if (rows == 0 || cols == 0) return;
-    if (!runsOn()) {
-      for (i64 i = 0; i < rows; ++i)
-        for (i64 j = 0; j < cols; j += W) {
-          const int count = static_cast<int>(least(W, cols - j));
-          *spots++ = {static_cast<int32_t>(i * pitch + j),
-                      static_cast<int32_t>(out + i * rowStep + j * colStep),
-                      count == W ? ALL : (1u << count) - 1, count};
-        }
-      return;
-    }
+/** The pieces of a vector. */
+struct Pieces {
+  int32_t first, count;
+};
+
+/** rows × cols positions whose rows begin `pitch` apart in the source. */
+struct Grid {
+  i64 rows, cols, pitch;
+
+  i64 size() const { return rows * cols; }
+  /** Vectors of W positions, wherever rows end. */
+  i64 dense() const { return ceilDiv(size(), W); }
+  /** Vectors that run over the gaps between rows, or begin with each row if those are no more. */
+  i64 flat() const { return least(byRows(), runningOn()); }
+  i64 runningOn() const { return size() == 0 ? 0 : ceilDiv((rows - 1) * pitch + cols, W); }
+  i64 byRows() const { return rows * ceilDiv(cols, W); }
+
+  void listFlat(Spot* spots) const {
+    if (byRows() <= runningOn()) return listRows(spots);
     const i64 end = (rows - 1) * pitch + cols;
     int32_t done = 0;
-    for (i64 q = 0; q < end; q += W) {
-      Spot spot{static_cast<int32_t>(q), static_cast<int32_t>(out) + done, 0, 0};
+    for (i64 u = 0; u < runningOn(); ++u) {
+      const i64 q = u * W;
+      Spot spot{static_cast<int32_t>(q), done, 0, 0};
       for (int lane = 0; lane < W; ++lane)
         if (q + lane < end && (q + lane) % pitch < cols) {
           spot.mask |= 1u << lane;
           ++spot.count;
         }
       done += spot.count;
-      *spots++ = spot;
+      spots[u] = spot;
+    }
+  }
+  /** As listFlat, with the gaps among the outputs; returns their number. */
+  i64 listGaps(Spot* spots) const {
+    const bool each = cols % W == 0;
+    const i64 count = each ? byRows() : runningOn(), across = each ? cols / W : count;
+    for (i64 u = 0; u < count; ++u) {
+      const int32_t at = static_cast<int32_t>(u / across * pitch + u % across * W);
+      spots[u] = {at, at, ALL, W};
+    }
+    return count;
+  }
+  void listRows(Spot* spots) const {
+    for (i64 i = 0; i < rows; ++i)
+      for (i64 j = 0; j < cols; j += W) {
+        const int count = static_cast<int>(least(W, cols - j));
+        *spots++ = {static_cast<int32_t>(i * pitch + j), static_cast<int32_t>(i * cols + j),
+                    count == W ? ALL : (1u << count) - 1, count};
+      }
+  }
+  /** A row's beginning or a vector's begins a piece. */
+  i64 mostPieces() const { return dense() + rows; }
+  void listDense(Spot* spots, Pieces* of, Piece* pieces) const {
+    const i64 across = pitch == cols ? size() : cols;
+    int32_t piece = 0;
+    for (i64 u = 0; u < dense(); ++u) {
+      const i64 end = least(size(), (u + 1) * W);
+      const int32_t count = static_cast<int32_t>(end - u * W);
+      of[u] = {piece, 0};
+      for (i64 p = u * W; p < end; ++of[u].count) {
+        const i64 row = p / across, some = least(end, (row + 1) * across) - p, lane = p - u * W;
+        pieces[piece++] = {static_cast<int32_t>(row * pitch + p % across - lane), static_cast<int32_t>(lane),
+                           static_cast<int32_t>(some)};
+        p += some;
+      }
+      spots[u] = {pieces[of[u].first].in, static_cast<int32_t>(u * W), count == W ? ALL : (1u << count) - 1,
+                  count};
     }
   }
 };
 
-/** Stores the lanes that are outputs of R vectors, side by side or `step` apart; vectors go `plane` apart. */
+/** Stores the lanes that are outputs of R vectors side by side; vectors go `plane` apart. */
 template <int R, class Get>
-INLINE void storeSpot(float* out, const Get& get, const Spot& spot, i64 plane, i64 step) {
-  out += spot.out;
-  if (step == 1 && spot.mask == ALL) {
+INLINE void storeSpot(const Get& get, float* out, i64 plane, uint32_t mask, int count) {
+  if (mask == ALL) {
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i) storeAs(out + i * plane, get(i));
     return;
   }
-  if (step == 1 && (spot.mask & (spot.mask + 1)) == 0) {
-#pragma GCC unroll 8
-    for (int i = 0; i < R; ++i) storePart(out + i * plane, get(i), spot.count);
-    return;
-  }
 #if defined(__AVX512F__)
-  if (step == 1) {
 #pragma GCC unroll 8
-    for (int i = 0; i < R; ++i)
-      storePart(out + i * plane, _mm512_maskz_compress_ps(static_cast<__mmask16>(spot.mask), get(i)),
-                spot.count);
+  for (int i = 0; i < R; ++i)
+    storePart(out + i * plane, _mm512_maskz_compress_ps(static_cast<__mmask16>(mask), get(i)), count);
+#else
+  if ((mask & (mask + 1)) == 0) {
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) storePart(out + i * plane, get(i), count);
     return;
   }
-#endif
 #pragma GCC unroll 8
   for (int i = 0; i < R; ++i) {
     float lane[W];
     storeAs(lane, get(i));
     float* to = out + i * plane;
     for (int k = 0; k < W; ++k)
-      if (spot.mask >> k & 1) {
-        *to = lane[k];
-        to += step;
-      }
+      if (mask >> k & 1) *to++ = lane[k];
   }
+#endif
 }
 
 }  // namespace THALWEG_NAMESPACE

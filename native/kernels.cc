@@ -7,6 +7,7 @@
 #include "binary.h"
 #include "conv.h"
 #include "convgrad.h"
+#include "convinput.h"
 #include "crossentropy.h"
 #include "groupnorm.h"
 #include "layernorm.h"

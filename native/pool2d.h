@@ -1,7 +1,7 @@
 // Pooling over planes. Windows that do not overlap and need no padding, 2 × 2 by steps of 2, have vector
 // loops.
 #pragma once
-#include "loop.h"
+#include "lanes.h"
 
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
@@ -28,22 +28,6 @@ struct Reach {
 INLINE Reach under(i64 i, i64 stride, i64 pad, i64 kernel, i64 size) {
   const i64 start = i * stride - pad;
   return {most(0, start), least(size, start + kernel)};
-}
-
-/** Elements 0, 2, 4, … and 1, 3, 5, … of 2 count ≤ 2W consecutive ones. */
-template <class How>
-INLINE void splitPairs(How how, const float* x, vf& even, vf& odd) {
-  vf a, b;
-  if (how.count == W) {
-    a = loadAs<vf>(x);
-    b = loadAs<vf>(x + W);
-  } else {
-    a = loadPart(x, static_cast<int>(least(W, 2 * how.count)));
-    b = 2 * how.count > W ? loadPart(x + W, 2 * how.count - W) : vf{};
-  }
-  const vi lane = lanes();
-  even = __builtin_shuffle(a, b, lane * 2);
-  odd = __builtin_shuffle(a, b, lane * 2 + 1);
 }
 
 static void maxPoolHalves(const Pooling& q, float* y, int32_t* index, const float* x) {
