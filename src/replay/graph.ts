@@ -3,6 +3,9 @@ import { isPointer } from '../kernels/row.js';
 import { table, type KernelName } from '../kernels/table.js';
 import { NUMBER, OUTSIDE, type Entry, type Source } from './recorder.js';
 
+/** The part that runs when the plan is made, and never again. */
+export const ONCE = -1;
+
 /** Bytes of an element: plans compute in single precision. */
 export const WIDTH = 4;
 
@@ -65,6 +68,20 @@ export interface Access {
 
 const known = new WeakMap<Launch, readonly Access[]>();
 
+/** Arguments of `copy`: (to, from, sizes[4], strides of to[4], strides of from[4]). */
+export const COPY = { TO: 0, FROM: 1, SIZES: 2, STRIDES: [6, 10] } as const;
+
+/** Whether the strides of a copy's pointer visit memory from front to back without a gap. */
+export function isDense({ args }: Launch, pointer: 0 | 1): boolean {
+  let step = 1;
+  for (let k = 3; k >= 0; k--) {
+    const size = args[COPY.SIZES + k]!;
+    if (size !== 1 && args[COPY.STRIDES[pointer] + k] !== step) return false;
+    step *= size;
+  }
+  return true;
+}
+
 /** What a launch reads and writes, by the signature and extents of its row. */
 export function accesses(launch: Launch): readonly Access[] {
   const found = known.get(launch);
@@ -79,7 +96,10 @@ export function accesses(launch: Launch): readonly Access[] {
     const bytes = counts[pointer++]! * WIDTH;
     const owner = launch.owners[arg]!;
     if (owner === OUTSIDE && from === 0) return;
-    const [reads, writes] = [!'op'.includes(letter), 'oup'.includes(letter)];
+    // What a dense copy overwrites it does not need.
+    const anew =
+      'op'.includes(letter) || (launch.kernel === 'copy' && arg === COPY.TO && isDense(launch, COPY.TO));
+    const [reads, writes] = [!anew, 'oup'.includes(letter)];
     list.push({ arg, owner, from, to: from + bytes, reads, writes });
   });
   known.set(launch, list);

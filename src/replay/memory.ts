@@ -1,6 +1,6 @@
 // The memory plan: buffers whose lives do not meet share memory. Nothing but offsets comes out of this.
 import { ALIGNMENT } from '../memory/heap.js';
-import { accesses, launchesOf, type Graph } from './graph.js';
+import { accesses, launchesOf, ONCE, type Graph } from './graph.js';
 
 export interface MemoryPlan {
   /** Distance of each buffer from the start of the plan's block; -1 for one that nothing uses. */
@@ -31,8 +31,9 @@ function livesOf({ instructions, buffers, outputs }: Graph): Life[] {
       for (const { owner } of accesses(launch)) {
         const life = lives[owner];
         if (!life) continue;
-        life.first = Math.min(life.first, k);
-        life.last = k;
+        // What is computed once is there before the first run, and stays.
+        life.first = instruction.part === ONCE ? -1 : Math.min(life.first, k);
+        life.last = Math.max(life.last, instruction.part === ONCE ? Infinity : k);
       }
   });
   for (const life of lives) {

@@ -23,7 +23,11 @@ function encode(items: readonly Item[], rows: ReadonlyMap<string, number>): numb
   return code;
 }
 
-export function nativeProgram(items: readonly Item[], { addon, attach }: NativeEngine, workers: number): Program {
+export function nativeProgram(
+  items: readonly Item[],
+  { addon, attach }: NativeEngine,
+  workers: number,
+): Program {
   const rows = new Map(addon.kernels().map(([name], row) => [name, row]));
   const parts = new Map<number, { id: number; indices: number[] }>();
   for (const part of new Set(items.map((item) => item.part))) {

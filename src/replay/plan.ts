@@ -4,9 +4,9 @@ import { Storage } from '../memory/storage.js';
 import { backend } from '../kernels/launch.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { fits, valuesOf, type Input, type Mould } from './arguments.js';
-import { OUTSIDE, WIDTH, type Graph } from './graph.js';
+import { ONCE, OUTSIDE, WIDTH, type Graph } from './graph.js';
 import { planMemory, type MemoryPlan } from './memory.js';
-import { optimise } from './passes.js';
+import { optimise } from './passes/index.js';
 import { programOf, type Program } from './program.js';
 import type { Recorder, Source } from './recorder.js';
 import { graphOf, holds } from './trace.js';
@@ -55,6 +55,7 @@ export class Plan {
     this.graph.buffers.forEach(({ constant, int }, k) => {
       if (constant && this.memory.offsets[k]! >= 0) put(int, constant, address(k, 0));
     });
+    this.program.run(ONCE);
     this.grads = [...trace.adopted];
     this.changes = [...trace.changes].filter((storage) => storage.scope === null);
     trace.forget();

@@ -66,9 +66,7 @@ function placedStrip(strip: Strip, address: Address, apart: Apart): StripCall {
 export function programOf(graph: Graph, address: Address, workers: number): Program {
   const items = itemsOf(graph, address);
   const native = activeAddon();
-  return native && native.missing.length === 0
-    ? nativeProgram(items, native, workers)
-    : loopProgram(items);
+  return native && native.missing.length === 0 ? nativeProgram(items, native, workers) : loopProgram(items);
 }
 
 /** A plain loop over the engine's functions. */

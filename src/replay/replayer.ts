@@ -7,6 +7,7 @@ import { backend } from '../kernels/launch.js';
 import { isRecording } from '../tensor/op.js';
 import { checkChoice } from '../tensor/errors.js';
 import { fits, mouldOf, type Input, type Mould } from './arguments.js';
+import { PASS_NAMES, type PassName } from './passes/index.js';
 import { Plan } from './plan.js';
 import { Recorder } from './recorder.js';
 import { difference } from './trace.js';
@@ -36,6 +37,12 @@ export type ReplayMode = 'on' | 'off' | 'check';
 export const replayMode = (): ReplayMode =>
   checkChoice('THALWEG_REPLAY', 'replay', process.env['THALWEG_REPLAY'] || 'on', ['on', 'off', 'check']);
 
+/** What THALWEG_REPLAY_WITHOUT says: passes to leave out, parted by commas. */
+function passesLeftOut(): ReadonlySet<PassName> {
+  const names = (process.env['THALWEG_REPLAY_WITHOUT'] ?? '').split(',').filter(Boolean);
+  return new Set(names.map((name) => checkChoice('THALWEG_REPLAY_WITHOUT', 'pass', name, PASS_NAMES)));
+}
+
 let made = 0;
 
 /** Plans made so far in this process, by all functions. */
@@ -53,10 +60,9 @@ export class Replayer {
   /** The plan that this call would have run, had it not been time to look at the function again. */
   private due: Plan | null = null;
 
-  constructor(
-    private readonly where: string,
-    private readonly off: ReadonlySet<string> = new Set(),
-  ) {
+  private readonly without = passesLeftOut();
+
+  constructor(private readonly where: string) {
     if (this.mode === 'off') this.eager = 'THALWEG_REPLAY is off';
   }
 
@@ -121,7 +127,7 @@ export class Replayer {
       this.misses = 0;
       if (this.plans.length === MOST_PLANS) this.plans.shift()!.release();
       made++;
-      this.plans.push(new Plan(now.mould, now.phase, equal.trace, now.trace, this.off));
+      this.plans.push(new Plan(now.mould, now.phase, equal.trace, now.trace, this.without));
       return;
     }
     this.waiting.push(now);

@@ -1,0 +1,22 @@
+// Launches whose inputs are constants, and which therefore always give the same, run once when the plan is made: the seed of
+// the backward pass, the divisor of a mean, masks.
+import { accesses, ONCE, type Graph } from '../graph.js';
+import { Draft } from '../uses.js';
+
+export function foldConstants(graph: Graph): Graph {
+  const draft = new Draft(graph);
+  const fixed = new Set(graph.buffers.flatMap(({ constant }, k) => (constant ? [k] : [])));
+  graph.instructions.forEach((_, at) => {
+    const launch = draft.launches[at]!;
+    const all = accesses(launch);
+    const always = all.every(({ reads, owner }) => !reads || fixed.has(owner));
+    const alone = all.every(
+      ({ writes, owner }) =>
+        !writes || (draft.isInner(owner) && draft.of(owner).every((use) => !use.writes || use.at === at)),
+    );
+    if (!always || !alone) return;
+    draft.replace(at, { ...launch, part: ONCE });
+    for (const { writes, owner } of all) if (writes) fixed.add(owner);
+  });
+  return draft.done();
+}

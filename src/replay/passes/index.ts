@@ -1,0 +1,23 @@
+// The passes over a graph, in their order. Each can be left out, and none changes a bit of what the step computes.
+import type { Graph } from '../graph.js';
+import { foldConstants } from './constants.js';
+import { forwardCopies } from './copies.js';
+import { dropDead } from './dead.js';
+import { foldEpilogues } from './epilogue.js';
+
+export const PASSES = {
+  constants: foldConstants,
+  epilogue: foldEpilogues,
+  copies: forwardCopies,
+  dead: dropDead,
+} as const satisfies Record<string, (graph: Graph) => Graph>;
+
+export type PassName = keyof typeof PASSES;
+export const PASS_NAMES = Object.keys(PASSES) as PassName[];
+
+/** The graph after all passes but those in `off`. */
+export function optimise(graph: Graph, off: ReadonlySet<string>): Graph {
+  let now = graph;
+  for (const [name, pass] of Object.entries(PASSES)) if (!off.has(name)) now = pass(now);
+  return now;
+}
