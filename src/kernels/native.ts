@@ -43,7 +43,7 @@ export interface NativeEngine {
   addon: Addon;
   file: string;
   /** Tells the addon how large the heap is by now. */
-  attach(): void;
+  readonly attach: () => void;
   /** Rows of the table that the addon lacks. */
   missing: KernelName[];
   /** Runs a kernel on typed arrays, without a copy; false if the addon lacks it. */

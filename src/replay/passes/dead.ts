@@ -6,7 +6,7 @@ export function dropDead(graph: Graph): Graph {
   const kept = graph.instructions
     .toReversed()
     .filter((instruction) => {
-      const all = launchesOf(instruction).flatMap((launch) => accesses(launch));
+      const all = launchesOf(instruction).flatMap(accesses);
       if (!all.some(({ writes, owner }) => writes && (owner === OUTSIDE || wanted.has(owner)))) return false;
       for (const { reads, owner } of all) if (reads) wanted.add(owner);
       return true;
