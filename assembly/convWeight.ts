@@ -2,6 +2,7 @@
 // images, so that blocks stay deep when images are small.
 import { Conv } from './geometry';
 import { Pack } from './pack';
+import { Part } from './part';
 import { plain, WEIGHT } from './plain';
 import { Scratch } from './scratch';
 import { DEPTH, PANEL, Tile, WIDTH } from './tile';
@@ -9,38 +10,47 @@ import { MOST_TAPS, Window } from './window';
 
 /** Rows of columns(x) packed at once, 256 KiB. */
 const ROWS: i32 = 256;
+/** Parts are whole tiles, of two rows or six. */
+const STRIP: i32 = 12;
 
 export function gradWeight(gw: usize, x: usize, g: usize): void {
   const size = Conv.oh * Conv.ow;
   const row = Conv.cg * Conv.r * Conv.s;
   if (Conv.n * size <= 0 || Conv.thin() || Conv.r * Conv.s > MOST_TAPS) {
-    memory.fill(gw, 0, usize(Conv.k * row) << 2);
+    // Parts are filters here, and below groups, or rows of columns(x) when there is only one group.
+    const first = Part.from(Conv.k, 1);
+    memory.fill(gw + (usize(first * row) << 2), 0, usize((Part.to(Conv.k, 1) - first) * row) << 2);
     if (Conv.n * size > 0) plain(WEIGHT, x, gw, g);
     return;
   }
   Window.ofInput();
   for (let j = 0; j < PANEL; j++) store<i32>(Scratch.offsets() + (usize(j) << 2), (j * row) << 2);
-  for (let group = 0; group < Conv.groups; group++)
+  const single = Conv.groups == 1;
+  const first = single ? 0 : Part.from(Conv.groups, 1);
+  const last = single ? 1 : Part.to(Conv.groups, 1);
+  const from = single ? Part.from(row, STRIP) : 0;
+  const to = single ? Part.to(row, STRIP) : row;
+  for (let group = first; group < last; group++)
     for (let p = 0; p < Conv.n * size; p += DEPTH)
-      for (let f = 0; f < Conv.kg; f += WIDTH) block(gw, x, g, group, p, f);
+      for (let f = 0; f < Conv.kg; f += WIDTH) block(gw, x, g, group, p, f, from, to);
 }
 
-/** What the positions from p on give to at most WIDTH outputs of a group, from the f-th on. */
-function block(gw: usize, x: usize, g: usize, group: i32, p: i32, f: i32): void {
+/** What the positions from p on give to at most WIDTH outputs of a group, from the f-th on, in rows `from` to `to`. */
+function block(gw: usize, x: usize, g: usize, group: i32, p: i32, f: i32, from: i32, to: i32): void {
   const depth = min(DEPTH, Conv.n * Conv.oh * Conv.ow - p);
   const width = min(WIDTH, Conv.kg - f);
   const output = group * Conv.kg + f;
   const rows = Conv.cg * Window.taps;
   const line = usize(depth) << 2;
   packOutputs(g, output, width, p, depth);
-  for (let i = 0; i < rows; i += ROWS) {
-    const height = min(ROWS, rows - i);
+  for (let i = from; i < to; i += ROWS) {
+    const height = min(ROWS, to - i);
     packColumns(x, group * Conv.cg, i, height, p, depth);
     for (let j = 0; j < width; j += PANEL) {
-      const to = gw + (usize((output + j) * rows + i) << 2);
+      const at = gw + (usize((output + j) * rows + i) << 2);
       const b = Scratch.gradients() + usize(j) * line;
       const cols = min(PANEL, width - j);
-      Tile.scatter(to, 4, cols, Scratch.offsets(), Scratch.a(), line, 2 * line, 4, b, height, depth, p > 0);
+      Tile.scatter(at, 4, cols, Scratch.offsets(), Scratch.a(), line, 2 * line, 4, b, height, depth, p > 0);
     }
   }
 }

@@ -26,4 +26,5 @@ export {
   sgdStep,
   swatsStep,
 } from './update';
+export { usePart } from './part';
 export { useScratch } from './scratch';

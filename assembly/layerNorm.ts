@@ -1,5 +1,6 @@
 // Layer normalisation: over each row of a matrix. Statistics take two passes over a row that is in cache by then, float32
 // within runs and double across them; sums over rows run in float32 within a band of rows and in double beyond.
+import { Part } from './part';
 import { Scratch } from './scratch';
 import { Lanes } from './simd';
 import { Deviation, Run } from './runs';
@@ -93,10 +94,16 @@ export function layerNormGrad(
   cols: i32,
 ): void {
   const row = usize(cols) << 2;
+  const firstRow = Part.from(rows, BAND);
+  const lastRow = Part.to(rows, BAND);
+  const last = Part.to(cols, 16);
+  let j = Part.from(cols, 16);
+  let first = true;
   Weight.over(w);
-  // One chunk in all but extreme cases: g and x are then read once, band by band.
-  for (let j = 0; j < cols; j += CHUNK) {
-    const some = min(CHUNK, cols - j);
+  // A part takes columns for the sums and rows for gx. One chunk in all but extreme cases: g and x are then read once, band
+  // by band.
+  do {
+    const some = max(0, min(CHUNK, last - j));
     const at = usize(j) << 2;
     if (gw || gb) memory.fill(Totals.dot(), 0, usize(some) << 4);
     Totals.size = usize(some) << 3;
@@ -105,11 +112,14 @@ export function layerNormGrad(
       const from = usize(i) * row;
       const stat = usize(i) << 2;
       if (gw || gb) Totals.add(g + from + at, x + from + at, mean + stat, rstd + stat, row, band, some);
-      if (j == 0) bandGrad(gx + from, g + from, x + from, mean + stat, rstd + stat, band, cols);
+      if (first && i >= firstRow && i < lastRow)
+        bandGrad(gx + from, g + from, x + from, mean + stat, rstd + stat, band, cols);
     }
     if (gw) Totals.store(gw + at, Totals.dot(), some);
     if (gb) Totals.store(gb + at, Totals.sum(), some);
-  }
+    first = false;
+    j += CHUNK;
+  } while (j < last);
 }
 
 /** Sums over rows, for each column, in double: Σ g (x - mean) rstd, then Σ g. */

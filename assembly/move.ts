@@ -1,5 +1,6 @@
 // Kernels that move numbers and compute nothing: strided copies in vectors or 4 × 4 transposes, gathers and scatters.
 // Indices out of range never touch other memory.
+import { Part } from './part';
 import { Scratch } from './scratch';
 import { Square } from './simd';
 
@@ -151,15 +152,18 @@ export function take(o: usize, x: usize, index: usize, outer: i32, n: i32, inner
 
 export function takeGrad(o: usize, x: usize, index: usize, outer: i32, n: i32, inner: i32, m: i32): void {
   const row = usize(inner) << 2;
+  // Parts are columns: rows of the output may be hit again and again, in order.
+  const first = usize(Part.from(inner, 16)) << 2;
+  const last = usize(Part.to(inner, 16)) << 2;
   for (let q = 0; q < outer; q++, o += usize(n) * row)
     for (let k: usize = 0; k < usize(m); k++, x += row) {
       const at = load<i32>(index + (k << 2));
       if (u32(at) >= u32(n)) continue;
       const to = o + usize(at) * row;
-      let i: usize = 0;
-      for (const end = row & ~15; i < end; i += 16)
+      let i = first;
+      for (; i + 16 <= last; i += 16)
         v128.store(to + i, f32x4.add(v128.load(to + i), v128.load(x + i)));
-      for (; i < row; i += 4) f32.store(to + i, f32.load(to + i) + f32.load(x + i));
+      for (; i < last; i += 4) f32.store(to + i, f32.load(to + i) + f32.load(x + i));
     }
 }
 

@@ -1,6 +1,7 @@
 // Batch normalisation over [n, c, l]: statistics in two passes, float32 within runs and double across them, so that a large
 // mean costs no digits. Where l is 1 the lanes are channels, else they lie along a run.
 import { batchNormColumns, batchNormGradColumns } from './normColumns';
+import { Part } from './part';
 import { Deviation, Product, Run } from './runs';
 import { unary, zip } from './simd';
 
@@ -37,7 +38,11 @@ export function batchNorm(
   const count = f64(n) * f64(l);
   const run = usize(l) << 2;
   const step = usize(c) * run;
-  for (let k: usize = 0; k < usize(c); k++, x += run, y += run) {
+  const first = usize(Part.from(c, 1));
+  const last = usize(Part.to(c, 1));
+  x += first * run;
+  y += first * run;
+  for (let k = first; k < last; k++, x += run, y += run) {
     let sum: f64 = 0;
     for (let i: usize = 0; i < usize(n); i++) sum += Run.sum(x + i * step, l);
     const mu = f32(sum / count);
@@ -86,7 +91,12 @@ export function batchNormGrad(
   const count = f64(n) * f64(l);
   const run = usize(l) << 2;
   const step = usize(c) * run;
-  for (let k: usize = 0; k < usize(c); k++, x += run, g += run, gx += run) {
+  const first = usize(Part.from(c, 1));
+  const last = usize(Part.to(c, 1));
+  x += first * run;
+  g += first * run;
+  gx += first * run;
+  for (let k = first; k < last; k++, x += run, g += run, gx += run) {
     const inverse = 1.0 / Math.sqrt(f64(f32.load(variance + (k << 2))) + eps);
     const mu = f32.load(mean + (k << 2));
     let sum: f64 = 0;

@@ -1,4 +1,5 @@
 // Batch normalisation over [n, c], without positions: rows are read in order and every channel's numbers wait in double.
+import { Part } from './part';
 import { Scratch } from './scratch';
 
 /** Two channels in double at a time, an odd last one twice in the same lanes. */
@@ -44,9 +45,10 @@ export function batchNormColumns(
   c: i32,
   eps: f64,
 ): void {
-  for (let j = 0; j < c; j += CHUNK) {
+  const last = Part.to(c, 16);
+  for (let j = Part.from(c, 16); j < last; j += CHUNK) {
     const at = usize(j) << 2;
-    const some = min(CHUNK, c - j);
+    const some = min(CHUNK, last - j);
     someColumns(y + at, mean + at, variance + at, x + at, w + at, b + at, usize(c) << 2, n, some, eps);
   }
 }
@@ -106,9 +108,10 @@ export function batchNormGradColumns(
   c: i32,
   eps: f64,
 ): void {
-  for (let j = 0; j < c; j += CHUNK) {
+  const last = Part.to(c, 16);
+  for (let j = Part.from(c, 16); j < last; j += CHUNK) {
     const at = usize(j) << 2;
-    const some = min(CHUNK, c - j);
+    const some = min(CHUNK, last - j);
     const row = usize(c) << 2;
     someGradColumns(
       gx + at,

@@ -1,16 +1,18 @@
 // The three convolutions without packing, one weight after the other over whole rows of pixels: for depthwise ones, where a
 // packed number would be used once, and for windows that the tables of the fast path would not hold.
 import { Conv } from './geometry';
+import { Part } from './part';
 import { Lanes } from './simd';
 
 export const FORWARD = 0;
 export const INPUT = 1;
 export const WEIGHT = 2;
 
-/** Adds x * w to y, or its transposes to x or w, whichever is the output. */
+/** Adds x * w to y, or its transposes to x or w, whichever is the output. Only the weights' gradient comes in parts. */
 export function plain(kind: i32, x: usize, wt: usize, y: usize): void {
+  const last = Part.to(Conv.k, 1);
   for (let q = 0; q < Conv.n; q++)
-    for (let f = 0; f < Conv.k; f++)
+    for (let f = Part.from(Conv.k, 1); f < last; f++)
       for (let e = 0; e < Conv.cg; e++) {
         const weights = wt + (usize((f * Conv.cg + e) * Conv.r * Conv.s) << 2);
         const px = x + usize(q * Conv.c + (f / Conv.kg) * Conv.cg + e) * Conv.inPlane();

@@ -1,5 +1,6 @@
 // Counter-based random numbers: Philox4x32-10 on four blocks at once. Element k depends on the words, the draw and k only.
 import { Curve } from './curves';
+import { Part } from './part';
 import { Scratch } from './scratch';
 import { Square } from './simd';
 
@@ -93,11 +94,12 @@ class Normal {
 function generate<G>(o: usize, words: usize, draw: i32, n: i32): void {
   Philox.begin(words, draw);
   const g = changetype<G>(0);
-  let k = 0;
-  for (; k + 16 <= n; k += 16) g.put(o + (usize(k) << 2), k >> 2);
-  if (k == n) return;
+  let k = Part.from(n, 16);
+  const end = Part.to(n, 16);
+  for (; k + 16 <= end; k += 16) g.put(o + (usize(k) << 2), k >> 2);
+  if (k == end) return;
   g.put(Scratch.tail(), k >> 2);
-  memory.copy(o + (usize(k) << 2), Scratch.tail(), usize(n - k) << 2);
+  memory.copy(o + (usize(k) << 2), Scratch.tail(), usize(end - k) << 2);
 }
 
 export function uniform(o: usize, words: usize, draw: i32, n: i32): void {
@@ -112,9 +114,10 @@ export function dropout(o: usize, x: usize, words: usize, draw: i32, p: f64, n: 
   Philox.begin(words, draw);
   const keep = f32x4.splat(f32(1.0 / (1.0 - p)));
   const limit = f32x4.splat(f32(p));
-  for (let k = 0; k < n; k += 16) {
+  const end = Part.to(n, 16);
+  for (let k = Part.from(n, 16); k < end; k += 16) {
     changetype<Uniform>(0).put(Scratch.tail(), k >> 2);
-    const last = min(n, k + 16);
+    const last = min(end, k + 16);
     let j = k;
     for (; j + 4 <= last; j += 4) {
       const at = usize(j) << 2;

@@ -1,5 +1,6 @@
 // Reductions over the middle of [outer, n, inner], over the rows of a matrix, or over a whole run. Where inner is 1 the
 // lanes lie along the run; else they are columns, and rows are added one after the other, so memory is read in order.
+import { Part } from './part';
 import { Double, Run } from './runs';
 import { Lanes } from './simd';
 import { Scratch } from './scratch';
@@ -30,9 +31,11 @@ function bytes(n: i32): usize {
 export function sum(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
   for (let i = 0; i < outer; i++, o += bytes(inner), x += bytes(n) * usize(inner)) {
     if (inner == 1) f32.store(o, f32(Run.sum(x, n)));
-    else
-      for (let j = 0; j < inner; j += CHUNK)
-        sumColumns(o + bytes(j), x + bytes(j), n, least(CHUNK, inner - j), bytes(inner));
+    else {
+      const last = Part.to(inner, 16);
+      for (let j = Part.from(inner, 16); j < last; j += CHUNK)
+        sumColumns(o + bytes(j), x + bytes(j), n, least(CHUNK, last - j), bytes(inner));
+    }
   }
 }
 
@@ -147,13 +150,15 @@ class Extreme {
         f32.store(o, Extreme.of<F>(x, n));
         continue;
       }
-      memory.copy(o, x, row);
+      const first = bytes(Part.from(inner, 16));
+      const last = bytes(Part.to(inner, 16));
+      memory.copy(o + first, x + first, last - first);
       for (let k: usize = 1; k < usize(n); k++) {
         const y = x + k * row;
-        let j: usize = 0;
-        for (const end = row & ~15; j < end; j += 16)
+        let j = first;
+        for (; j + 16 <= last; j += 16)
           v128.store(o + j, f.v(Lanes.max(f.v(v128.load(o + j)), f.v(v128.load(y + j)))));
-        for (; j < row; j += 4) {
+        for (; j < last; j += 4) {
           const best = Lanes.max(f.v(v128.load32_splat(o + j)), f.v(v128.load32_splat(y + j)));
           v128.store32_lane(o + j, f.v(best), 0);
         }
@@ -168,9 +173,11 @@ class Extreme {
     const row = bytes(inner);
     for (let i = 0; i < outer; i++, o += row, x += usize(n) * row) {
       if (inner == 1) f32.store(o, f32(Extreme.find(x, n, Extreme.of<F>(x, n))));
-      else
-        for (let j = 0; j < inner; j += CHUNK)
-          Extreme.columns<F>(o + bytes(j), x + bytes(j), n, bytes(least(CHUNK, inner - j)), row);
+      else {
+        const last = Part.to(inner, 16);
+        for (let j = Part.from(inner, 16); j < last; j += CHUNK)
+          Extreme.columns<F>(o + bytes(j), x + bytes(j), n, bytes(least(CHUNK, last - j)), row);
+      }
     }
   }
   private static columns<F>(o: usize, x: usize, n: i32, size: usize, row: usize): void {

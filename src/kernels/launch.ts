@@ -6,6 +6,7 @@ import { checkChoice, checkNumber } from '../tensor/errors.js';
 import { nativeEngine, type NativeEngine } from './native.js';
 import { EngineUnavailable, referenceEngine, type Engine } from './reference.js';
 import type { KernelName } from './table.js';
+import { setWasmThreads, wasmThreads } from './threads.js';
 import { wasmEngine, wasmIsa } from './wasm.js';
 
 export const BACKENDS = ['native', 'wasm', 'reference'] as const;
@@ -36,7 +37,12 @@ const made: Partial<Record<'wasm' | 'reference', Engine>> = {};
 
 function make(which: BackendName): Engine {
   if (which === 'reference') return (made.reference ??= referenceEngine());
-  if (which === 'wasm') return (made.wasm ??= wasmEngine());
+  if (which === 'wasm') {
+    if (made.wasm) return made.wasm;
+    made.wasm = wasmEngine();
+    applyThreads();
+    return made.wasm;
+  }
   native ??= nativeEngine(() => make('wasm'));
   applyThreads();
   return native.engine;
@@ -44,10 +50,13 @@ function make(which: BackendName): Engine {
 
 function applyThreads(): void {
   const asked = process.env['THALWEG_THREADS'];
-  if (!asked || !native) return;
-  native.addon.setThreads(
-    checkNumber('THALWEG_THREADS', 'threads', Number(asked), { min: 1, integer: true }),
-  );
+  if (asked) setThreads(checkNumber('THALWEG_THREADS', 'threads', Number(asked), { min: 1, integer: true }));
+}
+
+/** Of every engine that has threads, so that switching keeps their number. */
+function setThreads(n: number): void {
+  setWasmThreads(n);
+  native?.addon.setThreads(n);
 }
 
 /** The best engine there is, and why not a better one. */
@@ -124,7 +133,7 @@ export const backend = {
       reason,
       isa: active?.addon.isa() ?? (name === 'wasm' ? wasmIsa() : 'none'),
       isas: active?.addon.isas() ?? [],
-      threads: active?.addon.threads() ?? 1,
+      threads: active?.addon.threads() ?? (name === 'wasm' ? wasmThreads() : 1),
       ...(active ? { file: active.file } : {}),
       missing: active?.missing ?? [],
       heapBytes: heap.capacity,
@@ -138,13 +147,13 @@ export const backend = {
   use(which: BackendName): void {
     use(checkChoice('backend.use', 'backend', which, BACKENDS), 'backend.use asked for it');
   },
-  /** Threads that kernels may use; results do not depend on it. Only the native engine has more than one. */
+  /** Threads that kernels may use; results do not depend on it. The reference engine has one. */
   get threads(): number {
     return backend.info().threads;
   },
   set threads(n: number) {
     checkNumber('backend.threads', 'threads', n, { min: 1, integer: true });
     if (!engine) start();
-    if (name === 'native') native!.addon.setThreads(n);
+    setThreads(n);
   },
 };

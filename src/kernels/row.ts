@@ -45,6 +45,31 @@ export interface KernelRow {
   readonly inPlace?: boolean;
   /** `[input, output]` pairs of a pointwise kernel. */
   readonly special?: readonly (readonly [number, number])[];
+  /** How the WASM engine shares a call among threads; absent where it has no independent parts. */
+  readonly split?: Split;
+}
+
+/** When a call is worth cutting into parts for several threads, and where. No cut may change a bit of the result. */
+export interface Split {
+  /** Places among the arguments: their product is the number of units of work. */
+  readonly work: readonly number[];
+  /** Places among the arguments that divide it. */
+  readonly over?: readonly number[];
+  /** Nanoseconds that one thread takes for a unit, roughly. */
+  readonly cost: number;
+  /** The cut of a call with these numbers, `inside` where the kernel cuts itself (assembly/part.ts), or null for none. */
+  readonly cut: (...numbers: number[]) => Cut | 'inside' | null;
+}
+
+/** A part is the same kernel with fewer rows, images or elements, from later addresses on. */
+export interface Cut {
+  /** The numbers among the arguments; a product of a batch may be stated as one taller product first. */
+  readonly numbers: readonly number[];
+  /** The number that is divided, counted among the numbers; parts get multiples of `grain`, the last one the rest too. */
+  readonly at: number;
+  readonly grain: number;
+  /** Elements from one unit to the next behind each pointer, in their order. */
+  readonly steps: readonly number[];
 }
 
 export type Range = readonly [number, number];

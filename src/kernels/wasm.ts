@@ -7,6 +7,7 @@ import { wasm } from '../memory/webassembly.js';
 import { checkChoice } from '../tensor/errors.js';
 import { EngineUnavailable, type Engine, type Kernel } from './reference.js';
 import { kernelNames, table, type KernelName } from './table.js';
+import { sharedEngine } from './threads.js';
 
 /** Best first. */
 const BUILDS = ['relaxed', 'simd'] as const;
@@ -68,7 +69,8 @@ export function wasmEngine(asked = process.env['THALWEG_WASM']): Engine {
   const { exports } = new wasm.Instance(module, { env: { memory: heap.memory, abort } });
   running = build;
   const kernel = (row: KernelName): Kernel => checked(name, row, exports[row]);
-  return Object.fromEntries(kernelNames.map((row) => [row, kernel(row)])) as Record<KernelName, Kernel>;
+  const alone = Object.fromEntries(kernelNames.map((row) => [row, kernel(row)])) as Record<KernelName, Kernel>;
+  return sharedEngine(alone, module, exports['usePart'] as (index: number, count: number) => void);
 }
 
 function checked(file: string, name: KernelName, kernel: unknown): Kernel {

@@ -6,8 +6,10 @@ import { wasm, type WasmMemory } from './webassembly.js';
 const PAGE = 65536;
 /** Every block starts on a cache line, which is also the widest vector. */
 export const ALIGNMENT = 64;
-/** Below this the WASM engine keeps its constants (first page) and its packing buffers. */
-export const RESERVED = PAGE + (4 << 20);
+/** Bytes that an instance of the WASM engine writes besides its outputs; see assembly/scratch.ts. */
+export const SCRATCH = 4 << 20;
+/** Below this the WASM engine keeps its constants (first page) and the scratch memory of its first instance. */
+export const RESERVED = PAGE + SCRATCH;
 const INITIAL_PAGES = 128;
 
 export type RealArray = Float32Array | Float64Array;

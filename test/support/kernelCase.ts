@@ -20,6 +20,8 @@ export interface Outcome {
   /** Largest error, in the row's own measure, as a multiple of what is allowed; > 1 fails. */
   worst: number;
   where: string;
+  /** All memory that the case stood in, as the engine left it. */
+  memory: Float32Array;
 }
 
 /** Distance of neighbouring float32 numbers at |x|. */
@@ -147,9 +149,9 @@ function compare(
   before: Uint32Array,
   share: boolean,
 ): Outcome {
-  let outcome: Outcome = { worst: 0, where: '' };
+  let outcome: Outcome = { worst: 0, where: '', memory: got };
   const note = (worst: number, where: string): void => {
-    if (worst > outcome.worst) outcome = { worst, where };
+    if (worst > outcome.worst) outcome = { worst, where, memory: got };
   };
   const bits = new Uint32Array(got.buffer);
   const integers = new Int32Array(got.buffer);

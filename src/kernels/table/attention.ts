@@ -1,6 +1,7 @@
 // Kernel rows of attention. The full score matrix need never stand in memory: a row keeps only its log-sum-exp, from which
 // the backward pass makes its weights again (Dao et al., "FlashAttention", 2022).
 import type { Cells, KernelCase, KernelRow, Numbers } from '../row.js';
+import { along } from '../split.js';
 
 interface Sizes {
   /** Batch times heads. */
@@ -84,6 +85,15 @@ export const attention = {
     cases: CASES.flatMap((c) => (c.args[7] ? [c] : [c, { ...c, absent: [5] }])),
     domain: [-1, 1],
     tolerance: 1e-5,
+    split: {
+      work: [6, 7, 8, 9],
+      cost: 0.15,
+      cut: (...v) => {
+        const s = sizes(v);
+        const [q, k] = [s.queries, s.keys];
+        return along(v, 0, [q * s.dv, q, q * s.d, k * s.d, k * s.dv, s.maskStride]);
+      },
+    },
   },
   /**
    * Gradients of attention by q, k and v. With p = exp(score - lse): gv = pᵀ g, r = p (g vᵀ - Σ g y), gq = scale r k, gk = scale rᵀ q.
@@ -136,5 +146,15 @@ export const attention = {
       [-1, 1],
     ],
     tolerance: 5e-5,
+    split: {
+      work: [10, 11, 12, 13],
+      cost: 0.3,
+      cut: (...v) => {
+        const s = sizes(v);
+        const [q, k] = [s.queries, s.keys];
+        const gradients = [q * s.d, k * s.d, k * s.dv];
+        return along(v, 0, [...gradients, q * s.dv, q * s.d, k * s.d, k * s.dv, q * s.dv, q, s.maskStride]);
+      },
+    },
   },
 } as const satisfies Record<string, KernelRow>;

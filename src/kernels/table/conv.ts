@@ -1,6 +1,7 @@
 // Kernel rows of convolution and pooling over NCHW images. The three convolution rows are the three partial products of
 // one trilinear form, so each one's derivatives are the other two.
-import type { Cells, KernelCase, KernelRow, Numbers } from '../row.js';
+import type { Cells, Cut, KernelCase, KernelRow, Numbers, Split } from '../row.js';
+import { along } from '../split.js';
 
 /** Output length of a window that slides along `size`. */
 export const windows = (
@@ -148,6 +149,32 @@ const poolCases = (...last: number[]): KernelCase[] => POOLS.map((args) => ({ ar
 
 const clear = (m: Cells, at: number, n: number): void => void m.f.fill(0, at, at + n);
 
+/** The product of sizes n, c, h, w, k, r and s over the steps and groups, from place `at` on: multiply-adds. */
+const madds = (at: number): Pick<Split, 'work' | 'over' | 'cost'> => ({
+  work: [0, 1, 2, 3, 4, 5, 6].map((k) => at + k),
+  over: [at + 7, at + 8, at + 13],
+  cost: 0.05,
+});
+/** Outputs that fill a register tile, and more than make the kernel take its plain path. */
+const TILE = 12;
+/** More biases than this take the plain path: MOST_BIASES of assembly/conv.ts. */
+const MOST_BIASES = 8192;
+
+/** By images; a single one by outputs, unless it is in groups. */
+function imagesOrOutputs(v: number[]): Cut | null {
+  const q = conv(v);
+  const plane = q.oh * q.ow;
+  if (q.n > 1) return along(v, 0, [q.k * plane, q.c * q.h * q.w, 0, 0]);
+  return q.groups > 1 || q.k > MOST_BIASES ? null : along(v, 4, [plane, 0, q.c * q.r * q.s, 1], TILE);
+}
+
+/** By planes; `sizes` are what a plane has behind each pointer. */
+const planes = (at: number, sizes: (q: Pool) => number[]): Split => ({
+  work: [at, at + 1, at + 2],
+  cost: 0.3,
+  cut: (...v) => along(v, 0, sizes(pool(v))),
+});
+
 export const convolution = {
   /** y = x * w (cross-correlation) + bias: (y, x, w, bias, n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups). bias has k entries or is absent. */
   conv2d: {
@@ -168,6 +195,7 @@ export const convolution = {
     cases: CONVS.flatMap((c) => [c, { ...c, absent: [3] }]),
     domain: [-1, 1],
     tolerance: 2e-5,
+    split: { ...madds(4), cut: (...v) => imagesOrOutputs(v) },
   },
   /** Gradient of conv2d by its input, which is also the transposed convolution: (gx, g, w, same numbers). */
   conv2dGradInput: {
@@ -185,6 +213,13 @@ export const convolution = {
     cases: CONVS,
     domain: [-1, 1],
     tolerance: 2e-5,
+    split: {
+      ...madds(3),
+      cut: (...v) => {
+        const q = conv(v);
+        return along(v, 0, [q.c * q.h * q.w, q.k * q.oh * q.ow, 0]);
+      },
+    },
   },
   /** Gradient of conv2d by its weight: (gw, x, g, same numbers). */
   conv2dGradWeight: {
@@ -202,6 +237,7 @@ export const convolution = {
     cases: CONVS,
     domain: [-1, 1],
     tolerance: 5e-5,
+    split: { ...madds(3), cut: () => 'inside' },
   },
 
   /** Largest under each window, and its index in the plane (the first among equals; NaN counts as largest): (y, index, x, planes, h, w, kh, kw, sh, sw, ph, pw). */
@@ -224,6 +260,7 @@ export const convolution = {
     cases: poolCases(),
     domain: [-4, 4],
     ulp: 0,
+    split: planes(3, (q) => [q.oh * q.ow, q.oh * q.ow, q.h * q.w]),
   },
   /** Mean under each window: (y, x, planes, h, w, kh, kw, sh, sw, ph, pw, countPad). */
   avgPool2d: {
@@ -240,6 +277,7 @@ export const convolution = {
     cases: [...poolCases(1), ...poolCases(0)],
     domain: [-1, 1],
     tolerance: 2e-6,
+    split: planes(2, (q) => [q.oh * q.ow, q.h * q.w]),
   },
   /** Gradient of avgPool2d by its input: (gx, g, same numbers). */
   avgPool2dGrad: {
@@ -259,5 +297,6 @@ export const convolution = {
     cases: [...poolCases(1), ...poolCases(0)],
     domain: [-1, 1],
     tolerance: 2e-6,
+    split: planes(2, (q) => [q.h * q.w, q.oh * q.ow]),
   },
 } as const satisfies Record<string, KernelRow>;

@@ -1,6 +1,7 @@
 // Kernel rows that choose, fill, and change arrays in place.
 import type { KernelRow } from '../row.js';
-import { SIZES } from './pointwise.js';
+import { elements } from '../split.js';
+import { PLAIN, SIZES } from './pointwise.js';
 
 export const inplace = {
   /** a where c is not 0, else b: (out, c, a, b, n). */
@@ -17,6 +18,7 @@ export const inplace = {
       [-9, 9],
     ],
     ulp: 0,
+    split: elements('oiiin', PLAIN),
   },
   /** out = value: (out, value, n). */
   fill: {
@@ -25,6 +27,7 @@ export const inplace = {
     ref: (m, o, value, n) => void m.f.fill(value!, o!, o! + n!),
     cases: SIZES.map((n) => ({ args: [1.5, n] })),
     ulp: 0,
+    split: elements('osn', PLAIN),
   },
   /** y += x: (y, x, n). */
   accumulate: {
@@ -36,6 +39,7 @@ export const inplace = {
     cases: SIZES.map((n) => ({ args: [n] })),
     domain: [-10, 10],
     ulp: 0,
+    split: elements('uin', PLAIN),
   },
   /** x *= cell: (x, cell, n). */
   scale: {
@@ -47,6 +51,7 @@ export const inplace = {
     cases: SIZES.map((n) => ({ args: [n], cells: [0.37] })),
     domain: [-10, 10],
     ulp: 0,
+    split: elements('ufn', PLAIN),
   },
   /** r += momentum (scale x - r), the running statistics of batch norm: (r, x, momentum, scale, n). */
   blend: {
@@ -63,5 +68,6 @@ export const inplace = {
     cases: SIZES.map((n) => ({ args: [0.1, 1.25, n] })),
     domain: [-10, 10],
     ulp: 0,
+    split: elements('uissn', PLAIN),
   },
 } as const satisfies Record<string, KernelRow>;

@@ -1,5 +1,6 @@
 // Kernel rows of matrix products, row-major.
-import type { Cells, KernelCase, KernelRow } from '../row.js';
+import type { Cells, Cut, KernelCase, KernelRow, Numbers } from '../row.js';
+import { along, LINE } from '../split.js';
 import { erf } from './pointwise.js';
 
 /** What a product's epilogue applies to every element, by number. */
@@ -55,6 +56,30 @@ const SHAPES = [
   [100, 70, 300],
 ] as const;
 
+/** Nanoseconds a multiply-add: most products run at 40 to 60 GFLOP/s. */
+const MADD = 0.04;
+/** Rows that fill a register tile; a part has at least so many, so none becomes a product with a vector. */
+const TILE = 12;
+/** Longest vector that is not treated as a matrix: LONGEST of assembly/vector.ts. */
+const LONGEST = 1 << 18;
+
+/** By columns, which share no packing of B, or by rows of what is tall; `at` is the place of m among the numbers. */
+function rowsOrColumns(v: number[], at: number): Cut | null {
+  const [m, n, , ta, tb, lda, ldb, ldc] = v.slice(at) as Numbers<8>;
+  if ((m === 1 && n > LONGEST) || (n === 1 && m > LONGEST)) return null;
+  if (n >= m && n >= 2 * LINE) return along(v, at + 1, [1, 0, tb ? ldb : 1, 1], LINE);
+  return along(v, at, [ldc, ta ? 1 : lda, 0, 0], TILE);
+}
+
+/** Along the batch; one that shares its right operand is one tall product, as it is for the kernel. */
+function batchOrProduct(v: number[]): Cut | null {
+  const [batch, m, , , ta, , lda, , ldc, sa, sb, sc] = v as Numbers<12>;
+  if (batch === 1) return rowsOrColumns(v, 1);
+  if (!ta && sb === 0 && sa === m * lda && sc === m * ldc)
+    return rowsOrColumns([1, m * batch, ...v.slice(2)], 1);
+  return along(v, 0, [sc, sa, sb, 0]);
+}
+
 export const matmul = {
   /**
    * C = act(op(A) op(B) + bias): (c, a, b, bias, batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc, act).
@@ -99,6 +124,7 @@ export const matmul = {
     ],
     domain: [-1, 1],
     tolerance: 2e-5,
+    split: { work: [4, 5, 6, 7], cost: MADD, cut: (...v) => batchOrProduct(v) },
   },
   /** C = alpha op(A) op(B) + beta C, BLAS's sgemm: (c, a, b, m, n, k, ta, tb, lda, ldb, ldc, alpha, beta). beta 0 never reads C. */
   sgemm: {
@@ -125,5 +151,6 @@ export const matmul = {
     ]),
     domain: [-1, 1],
     tolerance: 2e-5,
+    split: { work: [3, 4, 5], cost: MADD, cut: (...v) => rowsOrColumns(v, 0) },
   },
 } as const satisfies Record<string, KernelRow>;

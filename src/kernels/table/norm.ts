@@ -1,5 +1,6 @@
 // Kernel rows of normalisation, forward and backward.
 import type { Cells, KernelCase, KernelRow } from '../row.js';
+import { along } from '../split.js';
 
 /** [n, c, l]: batch, channels, positions. */
 const BATCHES: KernelCase[] = [
@@ -45,6 +46,7 @@ export const norm = {
     cases: BATCHES,
     domain: [-2, 2],
     tolerance: 1e-5,
+    split: { work: [6, 7, 8], cost: 0.6, cut: () => 'inside' },
   },
   /**
    * Gradients of batchNorm: with h = (x - mean) / √(var + eps), gb = Σ g, gw = Σ g h,
@@ -81,6 +83,7 @@ export const norm = {
       [0.5, 2],
     ],
     tolerance: 2e-5,
+    split: { work: [8, 9, 10], cost: 0.6, cut: () => 'inside' },
   },
 } as const satisfies Record<string, KernelRow>;
 
@@ -121,6 +124,11 @@ export const layers = {
     cases: ROWS.flatMap((c) => [c, { ...c, absent: [4, 5] }, { ...c, absent: [5] }]),
     domain: [-2, 2],
     tolerance: 1e-5,
+    split: {
+      work: [6, 7],
+      cost: 0.5,
+      cut: (rows, cols, eps) => along([rows!, cols!, eps!], 0, [cols!, 1, 1, cols!, 0, 0]),
+    },
   },
   /**
    * Gradients of layerNorm: with h = (x - mean) rstd and e = g w: gb = Σ_rows g, gw = Σ_rows g h,
@@ -161,5 +169,6 @@ export const layers = {
       [0.5, 2],
     ],
     tolerance: 3e-5,
+    split: { work: [8, 9], cost: 0.8, cut: () => 'inside' },
   },
 } as const satisfies Record<string, KernelRow>;

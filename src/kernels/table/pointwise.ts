@@ -1,6 +1,7 @@
 // Kernel rows of elementwise functions. Unary: (out, x, n). Binary: (out, a, b, n0, n1, n2, a0, a1, a2, b0, b1, b2):
 // out is dense [n0, n1, n2]; a and b are read with those strides in elements, 0 where they are broadcast.
-import type { Cells, KernelCase, KernelRow, Range } from '../row.js';
+import type { Cells, Cut, KernelCase, KernelRow, Range } from '../row.js';
+import { along, elements, LINE } from '../split.js';
 
 type Special = readonly (readonly [number, number])[];
 interface UnaryFacts {
@@ -10,6 +11,9 @@ interface UnaryFacts {
 }
 
 export const SIZES = [0, 1, 3, 4, 5, 15, 16, 17, 31, 33, 63, 64, 65, 1000];
+/** Nanoseconds an element: what only adds, multiplies or compares, and what evaluates a polynomial or two. */
+export const PLAIN = 0.15;
+export const CURVED = 0.6;
 const { NaN: nan, POSITIVE_INFINITY: inf, NEGATIVE_INFINITY: ninf } = Number;
 
 function unary(f: (x: number, round: Cells['round']) => number, facts: UnaryFacts = {}): KernelRow {
@@ -23,6 +27,7 @@ function unary(f: (x: number, round: Cells['round']) => number, facts: UnaryFact
     inPlace: true,
     domain: [-100, 100],
     ulp: 0,
+    split: elements('oin', facts.ulp ? CURVED : PLAIN),
     ...facts,
   };
 }
@@ -43,6 +48,14 @@ const BROADCASTS: KernelCase[] = [
 /** Elements from the first to the last one that strides reach. */
 const reach = (n0: number, n1: number, n2: number, s0: number, s1: number, s2: number): number =>
   n0 * n1 * n2 === 0 ? 0 : (n0 - 1) * s0 + (n1 - 1) * s1 + (n2 - 1) * s2 + 1;
+
+/** Along the outermost dimension that is not 1; the output is dense, so inner ones would leave gaps. */
+function outermost(numbers: number[]): Cut {
+  const [n0, n1, n2, a0, a1, a2, b0, b1, b2] = numbers as [number, number, number, ...number[]];
+  if (n0 > 1) return along(numbers, 0, [n1 * n2, a0!, b0!]);
+  if (n1 > 1) return along(numbers, 1, [n2, a1!, b1!]);
+  return along(numbers, 2, [1, a2!, b2!], LINE);
+}
 
 function binary(
   f: (a: number, b: number) => number,
@@ -66,6 +79,7 @@ function binary(
     inPlace: true,
     domain: [-100, 100],
     ulp: 0,
+    split: { work: [3, 4, 5], cost: facts.ulp ? 3 * CURVED : PLAIN, cut: (...numbers) => outermost(numbers) },
     ...facts,
   };
 }

@@ -1,6 +1,7 @@
 // Kernel rows that reduce: over the middle of [outer, n, inner], over the rows of a matrix, or over a whole run.
 // Sums follow a fixed tree (see each engine), so that they do not depend on the number of threads.
-import type { Cells, KernelCase, KernelRow } from '../row.js';
+import type { Cells, Cut, KernelCase, KernelRow } from '../row.js';
+import { along } from '../split.js';
 
 const AXES: KernelCase[] = [
   { args: [1, 1, 1] },
@@ -16,6 +17,15 @@ const AXES: KernelCase[] = [
 
 type Fold = (m: Cells, at: number, n: number, stride: number) => number;
 
+/** Columns that make a cut of few rows worth while. */
+const WIDE = 64;
+
+/** Along the outer dimension, or where that is short, by columns inside the kernel. */
+function rowsOrColumns(outer: number, n: number, inner: number): Cut | 'inside' | null {
+  if (outer < 16 && inner >= WIDE) return 'inside';
+  return outer > 1 ? along([outer, n, inner], 0, [inner, n * inner]) : null;
+}
+
 function reduction(fold: Fold, facts: Partial<KernelRow> = {}): KernelRow {
   return {
     sig: 'oinnn',
@@ -28,6 +38,11 @@ function reduction(fold: Fold, facts: Partial<KernelRow> = {}): KernelRow {
     cases: AXES,
     domain: [-1, 1],
     ulp: 0,
+    split: {
+      work: [2, 3, 4],
+      cost: 0.15,
+      cut: (outer, n, inner) => rowsOrColumns(outer!, n!, inner!),
+    },
     ...facts,
   };
 }
@@ -86,6 +101,11 @@ function rowwise(
     domain,
     tolerance: 2e-6,
     inPlace: true,
+    split: {
+      work: [inputs + 1, inputs + 2],
+      cost: 0.8,
+      cut: (rows, cols) => along([rows!, cols!], 0, Array<number>(inputs + 1).fill(cols!)),
+    },
   };
 }
 
@@ -139,6 +159,11 @@ export const reduce = {
     cases: AXES.flatMap(({ args }) => [{ args: [...args, 0] }, { args: [...args, 1] }]),
     domain: [-1, 1],
     tolerance: 1e-5,
+    split: {
+      work: [2, 3, 4],
+      cost: 1,
+      cut: (...v) => along(v, 0, [v[1]! * v[2]!, v[1]! * v[2]!]),
+    },
   },
 
   softmax: rowwise(1, (m, o, [x], cols) => {

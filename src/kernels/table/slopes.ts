@@ -1,6 +1,7 @@
 // Kernel rows of the gradients of elementwise functions: (out, g, y or x, n).
 import type { Cells, KernelRow, Range } from '../row.js';
-import { erf, SIZES } from './pointwise.js';
+import { elements } from '../split.js';
+import { CURVED, erf, PLAIN, SIZES } from './pointwise.js';
 
 /** The gradient of a unary function from its output: (out, g, y, n). */
 function fromOutput(f: (g: number, y: number, round: Cells['round']) => number, domain: Range): KernelRow {
@@ -14,6 +15,7 @@ function fromOutput(f: (g: number, y: number, round: Cells['round']) => number, 
     inPlace: true,
     domain: [[-10, 10], domain],
     ulp: 0,
+    split: elements('oiin', PLAIN),
   };
 }
 
@@ -22,6 +24,7 @@ const fromInput = (slope: (x: number) => number): KernelRow => ({
   ...fromOutput((g, x) => g * slope(x), [-12, 12]),
   ulp: undefined,
   tolerance: 2e-6,
+  split: elements('oiin', 2 * CURVED),
 });
 
 const sigmoid = (x: number): number => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));

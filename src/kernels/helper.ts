@@ -1,0 +1,82 @@
+// The program of a worker thread, and the layout of the control block through which it is given parts of calls. It is text,
+// so that it runs from any folder, bundle or test runner; it imports nothing but Node's own module.
+
+/** Cells of the control block that threads change lie on cache lines of their own. */
+export const CELL = {
+  /** Parts that nobody took yet; whoever counts it down from n > 0 has part n - 1. */
+  left: 0,
+  /** Parts of the call that are done. */
+  done: 16,
+  /** Rises with every call and wakes parked workers. */
+  epoch: 32,
+  parked: 48,
+  /** 1 while the caller sleeps until `done` changes. */
+  asleep: 64,
+  /** 1 when a part trapped. */
+  failed: 80,
+  /** Workers that have started. */
+  ready: 96,
+} as const;
+
+/** Where the parts stand: from this byte on, one after the other, `SLOTS` doubles each: kernel, index, count, arguments. */
+export const MAIL = 512;
+export const SLOTS = 24;
+
+/** Milliseconds that a worker turns before it parks: about the price of waking it again. */
+const PATIENCE = 0.05;
+
+/** What the program is given. */
+export interface HelperData {
+  module: object;
+  memory: object;
+  control: SharedArrayBuffer;
+  /** Kernels by number. */
+  names: readonly string[];
+  /** Byte offset of this thread's own scratch memory. */
+  scratch: number;
+}
+
+export const HELPER = `'use strict';
+const { module, memory, control, names, scratch } = require('node:worker_threads').workerData;
+const abort = () => { throw new Error('wasm: aborted'); };
+const { exports } = new WebAssembly.Instance(module, { env: { memory, abort } });
+exports.useScratch(scratch);
+const kernels = names.map((name) => exports[name]);
+const cells = new Int32Array(control, 0, ${MAIL / 4});
+const mail = new Float64Array(control, ${MAIL});
+const pause = Atomics.pause ?? (() => {});
+
+function work(part) {
+  const at = part * ${SLOTS};
+  exports.usePart(mail[at + 1], mail[at + 2]);
+  kernels[mail[at]](${Array.from({ length: SLOTS - 3 }, (_, k) => `mail[at + ${k + 3}]`).join(', ')});
+}
+
+function help() {
+  for (let left; (left = Atomics.sub(cells, ${CELL.left}, 1)) > 0; ) {
+    try {
+      work(left - 1);
+    } catch {
+      Atomics.store(cells, ${CELL.failed}, 1);
+    }
+    Atomics.add(cells, ${CELL.done}, 1);
+    if (Atomics.load(cells, ${CELL.asleep})) Atomics.notify(cells, ${CELL.done});
+  }
+}
+
+Atomics.add(cells, ${CELL.ready}, 1);
+Atomics.notify(cells, ${CELL.ready});
+for (let end = 0; ; ) {
+  const epoch = Atomics.load(cells, ${CELL.epoch});
+  for (let turn = 0; turn < 100 && Atomics.load(cells, ${CELL.left}) <= 0; turn++) pause();
+  if (Atomics.load(cells, ${CELL.left}) > 0) {
+    help();
+    end = performance.now() + ${PATIENCE};
+  } else if (performance.now() > end) {
+    Atomics.add(cells, ${CELL.parked}, 1);
+    Atomics.wait(cells, ${CELL.epoch}, epoch);
+    Atomics.sub(cells, ${CELL.parked}, 1);
+    end = performance.now() + ${PATIENCE};
+  }
+}
+`;

@@ -1,0 +1,154 @@
+// The worker threads of the WASM engine: instances of one module over one heap, which take parts of a call from a control
+// block. A part that no worker took is done by the caller, so a worker that starts late, sleeps or is gone costs nothing
+// but its help; and no result depends on who computed what.
+import { Worker } from 'node:worker_threads';
+import { heap, SCRATCH } from '../memory/heap.js';
+import { CELL, HELPER, MAIL, SLOTS, type HelperData } from './helper.js';
+import type { Kernel } from './reference.js';
+import type { Part } from './split.js';
+
+export const MOST_THREADS = 64;
+/** Turns of waiting for the last part before the caller sleeps. */
+const TURNS = 20_000;
+/** Milliseconds of one sleep, and how many pass before a part that was taken is given up: its worker must have died. */
+const NAP = 100;
+const NAPS = 600;
+
+/** What a pool runs: a kernel's number in the module's list, its name and the caller's own instance of it. */
+export interface Job {
+  readonly index: number;
+  readonly name: string;
+  readonly alone: Kernel;
+}
+
+export class Pool {
+  private readonly control = new SharedArrayBuffer(MAIL + MOST_THREADS * SLOTS * 8);
+  private readonly cells = new Int32Array(this.control, 0, MAIL / 4);
+  private readonly mail = new Float64Array(this.control, MAIL);
+  private readonly workers: Worker[] = [];
+  private lost = 0;
+
+  constructor(
+    private readonly module: object,
+    private readonly names: readonly string[],
+    private readonly usePart: (index: number, count: number) => void,
+  ) {}
+
+  /** Workers that were started, whether or not they are ready. */
+  get started(): readonly Worker[] {
+    return this.workers;
+  }
+
+  /** The most threads that there can be; falls when workers die or cannot start. */
+  get limit(): number {
+    return this.lost > 0 ? 1 + this.workers.length : MOST_THREADS;
+  }
+
+  /** Workers that can take parts, and how many of them would have to be woken first. */
+  get ready(): number {
+    return Atomics.load(this.cells, CELL.ready);
+  }
+  get parked(): number {
+    return Atomics.load(this.cells, CELL.parked);
+  }
+
+  /** Starts workers until there are `count`. They get ready by themselves, some 20 ms later. */
+  start(count: number): void {
+    while (this.workers.length < Math.min(count, this.limit - 1)) if (!this.add()) return;
+  }
+
+  private add(): boolean {
+    try {
+      const workerData: HelperData = {
+        module: this.module,
+        memory: heap.memory,
+        control: this.control,
+        names: this.names,
+        scratch: heap.allocate(SCRATCH),
+      };
+      // Neither flags nor preloaded files of the program: this thread runs kernels only.
+      const worker = new Worker(HELPER, { eval: true, execArgv: [], env: {}, workerData });
+      worker.unref();
+      worker.on('error', () => undefined);
+      worker.once('exit', () => this.lose(worker));
+      this.workers.push(worker);
+      return true;
+    } catch {
+      // No permission, no memory, no more threads: those that there are must do.
+      this.lost++;
+      return false;
+    }
+  }
+
+  private lose(worker: Worker): void {
+    const at = this.workers.indexOf(worker);
+    if (at < 0) return;
+    this.workers.splice(at, 1);
+    this.lost++;
+    // Which of them was ready or parked is not known; too few only means less help, too many that the caller does it all.
+    Atomics.store(this.cells, CELL.ready, Math.min(this.ready, this.workers.length));
+  }
+
+  /** Returns when `count` workers are ready. */
+  awaitReady(count: number): void {
+    for (let n; (n = this.ready) < count; ) Atomics.wait(this.cells, CELL.ready, n);
+  }
+
+  /**
+   * Does all parts, with the help of those workers who come.
+   * @throws Error when a part traps
+   */
+  run(job: Job, parts: readonly Part[]): void {
+    const { cells } = this;
+    parts.forEach((part, k) => this.post(k * SLOTS, job.index, part));
+    Atomics.store(cells, CELL.done, 0);
+    Atomics.store(cells, CELL.left, parts.length);
+    Atomics.add(cells, CELL.epoch, 1);
+    if (this.parked > 0) Atomics.notify(cells, CELL.epoch, parts.length - 1);
+    for (let left; (left = Atomics.sub(cells, CELL.left, 1)) > 0;) this.take(job, parts[left - 1]!);
+    this.usePart(0, 1);
+    this.wait(job, parts.length);
+    if (Atomics.exchange(cells, CELL.failed, 0)) throw new Error(`wasm: a part of ${job.name} trapped`);
+  }
+
+  private post(at: number, index: number, part: Part): void {
+    const { mail } = this;
+    mail[at] = index;
+    mail[at + 1] = part.index;
+    mail[at + 2] = part.count;
+    for (let k = 0; k < part.args.length; k++) mail[at + 3 + k] = part.args[k]!;
+  }
+
+  private take(job: Job, part: Part): void {
+    this.usePart(part.index, part.count);
+    try {
+      job.alone(...part.args);
+    } catch {
+      Atomics.store(this.cells, CELL.failed, 1);
+    }
+    Atomics.add(this.cells, CELL.done, 1);
+  }
+
+  /** Returns when every part is done: first turning, then asleep. */
+  private wait(job: Job, count: number): void {
+    const { cells } = this;
+    for (let turn = 0; turn < TURNS; turn++) if (Atomics.load(cells, CELL.done) === count) return;
+    Atomics.store(cells, CELL.asleep, 1);
+    for (let nap = 0; nap < NAPS; ) {
+      const done = Atomics.load(cells, CELL.done);
+      if (done === count) {
+        Atomics.store(cells, CELL.asleep, 0);
+        return;
+      }
+      if (Atomics.wait(cells, CELL.done, done, NAP) === 'timed-out') nap++;
+    }
+    this.giveUp();
+    throw new Error(`wasm: ${job.name} did not end on a worker thread within a minute; has it died?`);
+  }
+
+  /** No call is shared from now on. */
+  private giveUp(): void {
+    this.lost += this.workers.splice(0).length;
+    Atomics.store(this.cells, CELL.ready, 0);
+  }
+}

@@ -1,0 +1,131 @@
+// Threads of the WASM engine: which calls are shared, when workers start and when they are woken. Results never depend on
+// any of it.
+import { existsSync, readFileSync } from 'node:fs';
+import os from 'node:os';
+import { gate, limits } from './gate.js';
+import { MOST_THREADS, Pool, type Job } from './pool.js';
+import type { Engine, Kernel } from './reference.js';
+import type { KernelRow } from './row.js';
+import { cutter, workOf, type Cutter } from './split.js';
+import { kernelNames, table, type KernelName } from './table.js';
+
+/** Milliseconds between two calls that are close together: workers that were woken would have turned so long. */
+const TOGETHER = 0.1;
+
+const QUOTA = '/sys/fs/cgroup/cpu.max';
+
+/** Cores that this process may use, by affinity and by the cgroup's quota (version 2). */
+function availableCores(): number {
+  const cores = os.availableParallelism();
+  if (!existsSync(QUOTA)) return cores;
+  const [quota, period] = readFileSync(QUOTA, 'utf8').split(' ').map(Number);
+  return quota! > 0 && period! > 0 ? Math.min(cores, Math.ceil(quota! / period!)) : cores;
+}
+
+/** 0 until someone asks or says. */
+let wanted = 0;
+const pools = new Set<Pool>();
+
+/** Threads that WASM kernels may use, the caller's among them. */
+export function wasmThreads(): number {
+  wanted ||= Math.min(availableCores(), MOST_THREADS);
+  return Math.min(wanted, ...[...pools].map((pool) => pool.limit));
+}
+export function setWasmThreads(n: number): void {
+  wanted = Math.min(n, MOST_THREADS);
+}
+
+/** Calls of one engine's kernels, shared with the workers of its pool. */
+class Sharing {
+  /** Milliseconds spent alone on work worth sharing, and in how many calls, while there are no workers. */
+  private owed = 0;
+  private calls = 0;
+  /** Nanoseconds of work done while workers were parked, since calls are close together, and when the last one was. */
+  private slept = 0;
+  private last = 0;
+
+  constructor(private readonly pool: Pool) {}
+
+  run(job: Job, cut: Cutter, work: number, args: number[]): void {
+    const helpers = wasmThreads() - 1;
+    if (helpers < 1) return job.alone(...args);
+    const { pool } = this;
+    if (pool.ready === 0) return this.withoutWorkers(job, args, helpers);
+    pool.start(helpers);
+    const parts = cut(args, 1 + this.hands(Math.min(helpers, pool.ready), work));
+    if (parts.length < 2) job.alone(...args);
+    else pool.run(job, parts);
+  }
+
+  /** Of so many workers, those that this call is for: parked ones only if it pays to wake them. */
+  private hands(ready: number, work: number): number {
+    const { parked } = this.pool;
+    if (parked === 0) return ready;
+    const now = performance.now();
+    this.slept = now - this.last < TOGETHER ? this.slept + work : work;
+    this.last = now;
+    if (this.slept < limits.wake) return Math.max(0, ready - parked);
+    this.slept = 0;
+    return ready;
+  }
+
+  /** Runs a call alone and starts the workers when enough such work has gone by. */
+  private withoutWorkers(job: Job, args: number[], helpers: number): void {
+    if (this.pool.started.length > 0) return job.alone(...args);
+    const began = performance.now();
+    job.alone(...args);
+    this.owed += performance.now() - began;
+    if (++this.calls > 1 && this.owed >= limits.start) this.pool.start(helpers);
+  }
+}
+
+interface Shared {
+  readonly alone: Kernel;
+  readonly row: KernelRow;
+}
+
+/** What stands behind the kernels that may be shared. */
+const shared = new WeakMap<Kernel, Shared>();
+const poolOf = new WeakMap<Engine, Pool>();
+
+/** An engine whose kernels share their work, over one whose kernels run on the caller's thread; `module` has both. */
+export function sharedEngine(
+  alone: Engine,
+  module: object,
+  usePart: (index: number, count: number) => void,
+): Engine {
+  const pool = new Pool(module, kernelNames, usePart);
+  const sharing = new Sharing(pool);
+  pools.add(pool);
+  const kernel = (name: KernelName, index: number): Kernel => {
+    const row = table[name];
+    const { split } = row;
+    const job: Job = { index, name, alone: alone[name] };
+    if (!split) return job.alone;
+    const cut = cutter(row);
+    const run = gate(row.sig.length, split, job.alone, (...args) =>
+      sharing.run(job, cut, workOf(split, args), args),
+    );
+    shared.set(run, { alone: job.alone, row });
+    return run;
+  };
+  const engine = Object.fromEntries(kernelNames.map((name, k) => [name, kernel(name, k)])) as Record<
+    KernelName,
+    Kernel
+  >;
+  poolOf.set(engine, pool);
+  return engine;
+}
+
+/** The workers behind an engine, for tests. */
+export const enginePool = (engine: Engine): Pool | undefined => poolOf.get(engine);
+
+/**
+ * The function that does this call soonest when it is called again and again: the module's own export where there is too
+ * little to share, else the one that shares it.
+ */
+export function kernelFor(engine: Engine, name: KernelName, args: readonly number[]): Kernel {
+  const run = engine[name];
+  const found = shared.get(run);
+  return found && workOf(found.row.split!, args) < limits.work ? found.alone : run;
+}
