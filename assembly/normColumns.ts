@@ -67,7 +67,8 @@ function someColumns(
 ): void {
   const size = usize(c) << 2;
   const count = f64x2.splat(n);
-  memory.fill(Totals.sum(), 0, 2 << 18);
+  memory.fill(Totals.sum(), 0, size << 1);
+  memory.fill(Totals.dot(), 0, size << 1);
   for (let i: usize = 0; i < usize(n); i++)
     for (let j: usize = 0; j < size; j += 8)
       Pair.add(Totals.sum() + 2 * j, Pair.load(x + i * row + j, j + 8 <= size));
@@ -146,7 +147,8 @@ function someGradColumns(
 ): void {
   const size = usize(c) << 2;
   const count = f64x2.splat(n);
-  memory.fill(Totals.sum(), 0, 2 << 18);
+  memory.fill(Totals.sum(), 0, size << 1);
+  memory.fill(Totals.dot(), 0, size << 1);
   for (let i: usize = 0; i < usize(n); i++)
     for (let j: usize = 0; j < size; j += 8) {
       const both = j + 8 <= size;

@@ -8,7 +8,7 @@ import type { Split } from './row.js';
 /** When threads are used. Tests change these. */
 export const limits = {
   /** Nanoseconds of work below which a call is never shared. */
-  work: 4000,
+  work: 2500,
   /** Nanoseconds of work, in calls close together, for which parked workers are woken. */
   wake: 40_000,
   /** Milliseconds of work worth sharing, in at least two calls, before workers start: about what starting one costs. */

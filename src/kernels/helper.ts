@@ -1,6 +1,8 @@
 // The program of a worker thread, and the layout of the control block through which it is given parts of calls. It is text,
 // so that it runs from any folder, bundle or test runner; it imports nothing but Node's own module.
 
+import { ARGUMENTS, SLOTS } from './split.js';
+
 /** Cells of the control block that threads change lie on cache lines of their own. */
 export const CELL = {
   /** Parts that nobody took yet; whoever counts it down from n > 0 has part n - 1. */
@@ -18,9 +20,8 @@ export const CELL = {
   ready: 96,
 } as const;
 
-/** Where the parts stand: from this byte on, one after the other, `SLOTS` doubles each: kernel, index, count, arguments. */
+/** Parts stand from this byte on; see split.ts. */
 export const MAIL = 512;
-export const SLOTS = 24;
 
 /** Milliseconds that a worker turns before it parks: about the price of waking it again. */
 const PATIENCE = 0.05;
@@ -36,6 +37,9 @@ export interface HelperData {
   scratch: number;
 }
 
+/** As many arguments as a part has room for: a kernel leaves out those that it does not take. */
+const ALL = Array.from({ length: SLOTS - ARGUMENTS }, (_, k) => `mail[at + ${ARGUMENTS + k}]`).join(', ');
+
 export const HELPER = `'use strict';
 const { module, memory, control, names, scratch } = require('node:worker_threads').workerData;
 const abort = () => { throw new Error('wasm: aborted'); };
@@ -49,7 +53,7 @@ const pause = Atomics.pause ?? (() => {});
 function work(part) {
   const at = part * ${SLOTS};
   exports.usePart(mail[at + 1], mail[at + 2]);
-  kernels[mail[at]](${Array.from({ length: SLOTS - 3 }, (_, k) => `mail[at + ${k + 3}]`).join(', ')});
+  kernels[mail[at]](${ALL});
 }
 
 function help() {

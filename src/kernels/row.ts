@@ -58,7 +58,7 @@ export interface Split {
   /** Nanoseconds that one thread takes for a unit, roughly. */
   readonly cost: number;
   /** The cut of a call with these numbers, `inside` where the kernel cuts itself (assembly/part.ts), or null for none. */
-  readonly cut: (...numbers: number[]) => Cut | 'inside' | null;
+  readonly cut: (numbers: readonly number[]) => Cut | 'inside' | null;
 }
 
 /** A part is the same kernel with fewer rows, images or elements, from later addresses on. */

@@ -10,7 +10,7 @@ export const LINE = 16;
 export function elements(sig: string, cost: number): Split {
   const at = [...sig].filter((letter) => !isPointer(letter)).length - 1;
   const steps = [...sig].filter(isPointer).map((letter) => ('fr'.includes(letter) ? 0 : 1));
-  return { work: [sig.length - 1], cost, cut: (...numbers) => ({ numbers, at, grain: LINE, steps }) };
+  return { work: [sig.length - 1], cost, cut: (numbers) => ({ numbers, at, grain: LINE, steps }) };
 }
 
 /** The whole call is cut along one of its numbers. */
@@ -29,37 +29,49 @@ export function workOf({ work, over, cost }: Split, args: readonly number[]): nu
   return units;
 }
 
-/** One part of a call: its arguments and, for a kernel that cuts itself, which of how many it is. */
-export interface Part {
-  readonly args: readonly number[];
-  readonly index: number;
-  readonly count: number;
-}
+/** Doubles of one part in the mail: its kernel's number, which part of how many it is, and the arguments. */
+export const SLOTS = 24;
+export const ARGUMENTS = 3;
 
-/** Cuts calls of a row into at most `count` parts, which together do what the call does; an empty list: it stays whole. */
-export type Cutter = (args: readonly number[], count: number) => Part[];
+/**
+ * Cuts a call into at most `count` parts, which together do what it does, and writes them one after the other; returns how
+ * many there are. 0 or 1: the call stays whole.
+ */
+export type Cutter = (args: readonly number[], count: number, mail: Float64Array) => number;
 
 export function cutter({ sig, split }: KernelRow): Cutter {
-  const places = [...sig].map((letter, k) => [letter, k] as const);
-  const numbersAt = places.filter(([letter]) => !isPointer(letter)).map(([, k]) => k);
-  const pointersAt = places.filter(([letter]) => isPointer(letter)).map(([, k]) => k);
-  return (args, count) => {
-    const cut = split?.cut(...numbersAt.map((k) => args[k]!)) ?? null;
-    if (cut === null) return [];
-    if (cut === 'inside') return Array.from({ length: count }, (_, index) => ({ args, index, count }));
-    const whole = args.slice();
-    numbersAt.forEach((k, n) => (whole[k] = cut.numbers[n]!));
-    const divided = numbersAt[cut.at]!;
-    const units = whole[divided]!;
-    const parts: Part[] = [];
-    for (let k = 0, from = 0; k < count; k++) {
-      const to = bound(units, cut.grain, k + 1, count);
+  const pointers = [...sig].flatMap((letter, k) => (isPointer(letter) ? [k] : []));
+  const numbers = [...sig].flatMap((letter, k) => (isPointer(letter) ? [] : [k]));
+  return (args, count, mail) => {
+    const cut = split?.cut(numbers.map((k) => args[k]!)) ?? null;
+    if (cut === null) return 0;
+    if (cut === 'inside') {
+      for (let k = 0; k < count; k++) write(mail, k, args, k, count);
+      return count;
+    }
+    const divided = numbers[cut.at]!;
+    const units = cut.numbers[cut.at]!;
+    let parts = 0;
+    for (let k = 1, from = 0; k <= count; k++) {
+      const to = bound(units, cut.grain, k, count);
       if (to === from) continue;
-      parts.push({ args: shifted(whole, pointersAt, cut.steps, from).with(divided, to - from), index: 0, count: 1 });
+      const at = write(mail, parts++, args, 0, 1);
+      for (let n = 0; n < numbers.length; n++) mail[at + numbers[n]!] = cut.numbers[n]!;
+      mail[at + divided] = to - from;
+      move(mail, at, pointers, cut.steps, from);
       from = to;
     }
     return parts;
   };
+}
+
+/** Writes a part and returns where its arguments stand. */
+function write(mail: Float64Array, part: number, args: readonly number[], index: number, count: number): number {
+  const at = part * SLOTS;
+  mail[at + 1] = index;
+  mail[at + 2] = count;
+  for (let k = 0; k < args.length; k++) mail[at + ARGUMENTS + k] = args[k]!;
+  return at + ARGUMENTS;
 }
 
 /** Where part k ends: the last one at the end, others at multiples of the grain. */
@@ -69,11 +81,16 @@ function bound(units: number, grain: number, k: number, count: number): number {
   return even - (even % grain);
 }
 
-/** The arguments with pointers moved on by `from` units; absent ones stay absent. */
-function shifted(args: readonly number[], pointers: readonly number[], steps: readonly number[], from: number): number[] {
-  const moved = args.slice();
-  pointers.forEach((at, p) => {
-    if (moved[at] !== 0) moved[at] = moved[at]! + ELEMENT * steps[p]! * from;
-  });
-  return moved;
+/** Moves pointers on by `from` units; absent ones stay absent. */
+function move(
+  mail: Float64Array,
+  at: number,
+  pointers: readonly number[],
+  steps: readonly number[],
+  from: number,
+): void {
+  for (let p = 0; p < pointers.length; p++) {
+    const place = at + pointers[p]!;
+    if (mail[place] !== 0) mail[place] = mail[place]! + ELEMENT * steps[p]! * from;
+  }
 }

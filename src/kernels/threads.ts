@@ -6,7 +6,7 @@ import { gate, limits } from './gate.js';
 import { MOST_THREADS, Pool, type Job } from './pool.js';
 import type { Engine, Kernel } from './reference.js';
 import type { KernelRow } from './row.js';
-import { cutter, workOf, type Cutter } from './split.js';
+import { cutter, workOf } from './split.js';
 import { kernelNames, table, type KernelName } from './table.js';
 
 /** Milliseconds between two calls that are close together: workers that were woken would have turned so long. */
@@ -46,15 +46,15 @@ class Sharing {
 
   constructor(private readonly pool: Pool) {}
 
-  run(job: Job, cut: Cutter, work: number, args: number[]): void {
+  run(job: Job, work: number, args: readonly number[]): void {
     const helpers = wasmThreads() - 1;
     if (helpers < 1) return job.alone(...args);
     const { pool } = this;
     if (pool.ready === 0) return this.withoutWorkers(job, args, helpers);
     pool.start(helpers);
-    const parts = cut(args, 1 + this.hands(Math.min(helpers, pool.ready), work));
-    if (parts.length < 2) job.alone(...args);
-    else pool.run(job, parts);
+    const hands = this.hands(Math.min(helpers, pool.ready), work);
+    if (hands < 1) job.alone(...args);
+    else pool.run(job, args, 1 + hands);
   }
 
   /** Of so many workers, those that this call is for: parked ones only if it pays to wake them. */
@@ -70,7 +70,7 @@ class Sharing {
   }
 
   /** Runs a call alone and starts the workers when enough such work has gone by. */
-  private withoutWorkers(job: Job, args: number[], helpers: number): void {
+  private withoutWorkers(job: Job, args: readonly number[], helpers: number): void {
     if (this.pool.started.length > 0) return job.alone(...args);
     const began = performance.now();
     job.alone(...args);
@@ -100,11 +100,10 @@ export function sharedEngine(
   const kernel = (name: KernelName, index: number): Kernel => {
     const row = table[name];
     const { split } = row;
-    const job: Job = { index, name, alone: alone[name] };
-    if (!split) return job.alone;
-    const cut = cutter(row);
+    if (!split) return alone[name];
+    const job: Job = { index, name, alone: alone[name], cut: cutter(row) };
     const run = gate(row.sig.length, split, job.alone, (...args) =>
-      sharing.run(job, cut, workOf(split, args), args),
+      sharing.run(job, workOf(split, args), args),
     );
     shared.set(run, { alone: job.alone, row });
     return run;

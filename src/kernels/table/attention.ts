@@ -16,7 +16,7 @@ interface Sizes {
   maskStride: number;
 }
 
-function sizes(v: number[]): Sizes {
+function sizes(v: readonly number[]): Sizes {
   const [n, queries, keys, d, dv, scale, causal, maskStride] = v as Numbers<8>;
   return { n, queries, keys, d, dv, scale, causal, maskStride };
 }
@@ -87,8 +87,8 @@ export const attention = {
     tolerance: 1e-5,
     split: {
       work: [6, 7, 8, 9],
-      cost: 0.15,
-      cut: (...v) => {
+      cost: 0.1,
+      cut: (v) => {
         const s = sizes(v);
         const [q, k] = [s.queries, s.keys];
         return along(v, 0, [q * s.dv, q, q * s.d, k * s.d, k * s.dv, s.maskStride]);
@@ -148,8 +148,8 @@ export const attention = {
     tolerance: 5e-5,
     split: {
       work: [10, 11, 12, 13],
-      cost: 0.3,
-      cut: (...v) => {
+      cost: 0.2,
+      cut: (v) => {
         const s = sizes(v);
         const [q, k] = [s.queries, s.keys];
         const gradients = [q * s.d, k * s.d, k * s.dv];

@@ -31,7 +31,7 @@ interface Conv {
   ow: number;
 }
 
-function conv(v: number[]): Conv {
+function conv(v: readonly number[]): Conv {
   const [n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups] = v as Numbers<14>;
   const [oh, ow] = [windows(h, r, sh, ph, dh), windows(w, s, sw, pw, dw)];
   return { n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups, oh, ow };
@@ -105,7 +105,7 @@ interface Pool {
   ow: number;
 }
 
-function pool(v: number[]): Pool {
+function pool(v: readonly number[]): Pool {
   const [planes, h, w, kh, kw, sh, sw, ph, pw] = v as Numbers<9>;
   const [oh, ow] = [windows(h, kh, sh, ph, 1), windows(w, kw, sw, pw, 1)];
   return { planes, h, w, kh, kw, sh, sw, ph, pw, oh, ow };
@@ -161,7 +161,7 @@ const TILE = 12;
 const MOST_BIASES = 8192;
 
 /** By images; a single one by outputs, unless it is in groups. */
-function imagesOrOutputs(v: number[]): Cut | null {
+function imagesOrOutputs(v: readonly number[]): Cut | null {
   const q = conv(v);
   const plane = q.oh * q.ow;
   if (q.n > 1) return along(v, 0, [q.k * plane, q.c * q.h * q.w, 0, 0]);
@@ -171,8 +171,8 @@ function imagesOrOutputs(v: number[]): Cut | null {
 /** By planes; `sizes` are what a plane has behind each pointer. */
 const planes = (at: number, sizes: (q: Pool) => number[]): Split => ({
   work: [at, at + 1, at + 2],
-  cost: 0.3,
-  cut: (...v) => along(v, 0, sizes(pool(v))),
+  cost: 0.4,
+  cut: (v) => along(v, 0, sizes(pool(v))),
 });
 
 export const convolution = {
@@ -195,7 +195,7 @@ export const convolution = {
     cases: CONVS.flatMap((c) => [c, { ...c, absent: [3] }]),
     domain: [-1, 1],
     tolerance: 2e-5,
-    split: { ...madds(4), cut: (...v) => imagesOrOutputs(v) },
+    split: { ...madds(4), cut: imagesOrOutputs },
   },
   /** Gradient of conv2d by its input, which is also the transposed convolution: (gx, g, w, same numbers). */
   conv2dGradInput: {
@@ -215,7 +215,7 @@ export const convolution = {
     tolerance: 2e-5,
     split: {
       ...madds(3),
-      cut: (...v) => {
+      cut: (v) => {
         const q = conv(v);
         return along(v, 0, [q.c * q.h * q.w, q.k * q.oh * q.ow, 0]);
       },

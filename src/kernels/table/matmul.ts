@@ -64,7 +64,7 @@ const TILE = 12;
 const LONGEST = 1 << 18;
 
 /** By columns, which share no packing of B, or by rows of what is tall; `at` is the place of m among the numbers. */
-function rowsOrColumns(v: number[], at: number): Cut | null {
+function rowsOrColumns(v: readonly number[], at: number): Cut | null {
   const [m, n, , ta, tb, lda, ldb, ldc] = v.slice(at) as Numbers<8>;
   if ((m === 1 && n > LONGEST) || (n === 1 && m > LONGEST)) return null;
   if (n >= m && n >= 2 * LINE) return along(v, at + 1, [1, 0, tb ? ldb : 1, 1], LINE);
@@ -72,7 +72,7 @@ function rowsOrColumns(v: number[], at: number): Cut | null {
 }
 
 /** Along the batch; one that shares its right operand is one tall product, as it is for the kernel. */
-function batchOrProduct(v: number[]): Cut | null {
+function batchOrProduct(v: readonly number[]): Cut | null {
   const [batch, m, , , ta, , lda, , ldc, sa, sb, sc] = v as Numbers<12>;
   if (batch === 1) return rowsOrColumns(v, 1);
   if (!ta && sb === 0 && sa === m * lda && sc === m * ldc)
@@ -124,7 +124,7 @@ export const matmul = {
     ],
     domain: [-1, 1],
     tolerance: 2e-5,
-    split: { work: [4, 5, 6, 7], cost: MADD, cut: (...v) => batchOrProduct(v) },
+    split: { work: [4, 5, 6, 7], cost: MADD, cut: batchOrProduct },
   },
   /** C = alpha op(A) op(B) + beta C, BLAS's sgemm: (c, a, b, m, n, k, ta, tb, lda, ldb, ldc, alpha, beta). beta 0 never reads C. */
   sgemm: {
@@ -151,6 +151,6 @@ export const matmul = {
     ]),
     domain: [-1, 1],
     tolerance: 2e-5,
-    split: { work: [3, 4, 5], cost: MADD, cut: (...v) => rowsOrColumns(v, 0) },
+    split: { work: [3, 4, 5], cost: MADD, cut: (v) => rowsOrColumns(v, 0) },
   },
 } as const satisfies Record<string, KernelRow>;

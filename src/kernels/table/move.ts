@@ -1,6 +1,6 @@
 // Kernel rows that move numbers and compute nothing: strided copies, gathers and scatters.
 // Indices out of range never touch other memory: a gather gives NaN there, a scatter leaves it out.
-import type { Cut, KernelCase, KernelRow } from '../row.js';
+import type { Cut, KernelCase, KernelRow, Split } from '../row.js';
 import { along, elements, LINE } from '../split.js';
 
 type Quad = [number, number, number, number];
@@ -23,18 +23,22 @@ const inside = (k: number, n: number): boolean => k >= 0 && k < n;
 const indexAt = (shared: boolean, inner: number, m: number, o: number, k: number, i: number): number =>
   shared ? k : (o * m + k) * inner + i;
 
-const PICK_WORK = { work: [3, 5, 6], cost: 0.3 };
+/** Whole rows are copied, single elements fetched. */
+const pickWork = (shared: boolean): Pick<Split, 'work' | 'cost'> => ({
+  work: [3, 5, 6],
+  cost: shared ? 0.12 : 2,
+});
 
 /** Along the outer dimension, or along the picks when that is 1. */
-function picks(shared: boolean, numbers: number[]): Cut {
-  const [outer, n, inner, m] = numbers as Quad;
+function picks(shared: boolean, numbers: readonly number[]): Cut {
+  const [outer, n, inner, m] = numbers as unknown as Quad;
   if (outer > 1) return along(numbers, 0, [m * inner, n * inner, shared ? 0 : m * inner]);
   return along(numbers, 3, [inner, 0, shared ? 1 : inner]);
 }
 
 /** Picks may meet in one place, so their order counts: along the outer dimension, or by columns inside the kernel. */
-function drops(shared: boolean, numbers: number[]): Cut | 'inside' | null {
-  const [outer, n, inner, m] = numbers as Quad;
+function drops(shared: boolean, numbers: readonly number[]): Cut | 'inside' | null {
+  const [outer, n, inner, m] = numbers as unknown as Quad;
   if (outer > 1) return along(numbers, 0, [n * inner, m * inner, shared ? 0 : m * inner]);
   return shared && inner > LINE ? 'inside' : null;
 }
@@ -59,7 +63,7 @@ function gather(shared: boolean): KernelRow {
     },
     cases: PICKS,
     ulp: 0,
-    split: { ...PICK_WORK, cut: (...numbers) => picks(shared, numbers) },
+    split: { ...pickWork(shared), cut: (numbers) => picks(shared, numbers) },
   };
 }
 
@@ -83,12 +87,12 @@ function scatter(shared: boolean): KernelRow {
     },
     cases: PICKS,
     ulp: 0,
-    split: { ...PICK_WORK, cut: (...numbers) => drops(shared, numbers) },
+    split: { ...pickWork(shared), cut: (numbers) => drops(shared, numbers) },
   };
 }
 
 /** Along the longest dimension that the output has places for. */
-function longest(numbers: number[]): Cut | null {
+function longest(numbers: readonly number[]): Cut | null {
   let at = -1;
   for (let k = 0; k < 4; k++)
     if (numbers[4 + k]! > 0 && (at < 0 || numbers[k]! > numbers[at]!)) at = k;
@@ -126,7 +130,7 @@ export const move = {
       { args: [2, 3, 5, 7, 105, 35, 7, 1, 105, 7, 21, 1] }, // permute (0, 2, 1, 3)
     ],
     ulp: 0,
-    split: { work: [2, 3, 4, 5], cost: 0.3, cut: (...numbers) => longest(numbers) },
+    split: { work: [2, 3, 4, 5], cost: 0.2, cut: longest },
   },
   /** out[o, k, i] = x[o, index[k], i]: (out, x, index, outer, n, inner, m), index has m entries. */
   take: gather(true),

@@ -46,7 +46,7 @@ export const norm = {
     cases: BATCHES,
     domain: [-2, 2],
     tolerance: 1e-5,
-    split: { work: [6, 7, 8], cost: 0.6, cut: () => 'inside' },
+    split: { work: [6, 7, 8], cost: 0.4, cut: () => 'inside' },
   },
   /**
    * Gradients of batchNorm: with h = (x - mean) / √(var + eps), gb = Σ g, gw = Σ g h,
@@ -127,7 +127,7 @@ export const layers = {
     split: {
       work: [6, 7],
       cost: 0.5,
-      cut: (rows, cols, eps) => along([rows!, cols!, eps!], 0, [cols!, 1, 1, cols!, 0, 0]),
+      cut: (v) => along(v, 0, [v[1]!, 1, 1, v[1]!, 0, 0]),
     },
   },
   /**
@@ -169,6 +169,6 @@ export const layers = {
       [0.5, 2],
     ],
     tolerance: 3e-5,
-    split: { work: [8, 9], cost: 0.8, cut: () => 'inside' },
+    split: { work: [8, 9], cost: 0.65, cut: () => 'inside' },
   },
 } as const satisfies Record<string, KernelRow>;

@@ -24,7 +24,7 @@ export const random = {
     },
     cases: CASES,
     ulp: 0,
-    split: { work: [3], cost: 1, cut: () => 'inside' },
+    split: { work: [3], cost: 1.6, cut: () => 'inside' },
   },
   /**
    * Standard normal by Box and Muller: elements 2j and 2j+1 are √(-2 ln(1 - u)) times cos and sin of 2πv, where
@@ -44,7 +44,7 @@ export const random = {
     },
     cases: CASES,
     tolerance: 4e-6,
-    split: { work: [3], cost: 3, cut: () => 'inside' },
+    split: { work: [3], cost: 3.8, cut: () => 'inside' },
   },
   /** x · 1/(1-p) where the uniform element is at least p, else 0: (out, x, words, draw, p, n). 0 ≤ p < 1. */
   dropout: {
@@ -59,7 +59,7 @@ export const random = {
     cases: CASES.map((c) => ({ ...c, args: [3, 0.3, c.args[1]!] })),
     domain: [-3, 3],
     ulp: 0,
-    split: { work: [5], cost: 1.2, cut: () => 'inside' },
+    split: { work: [5], cost: 1.9, cut: () => 'inside' },
     inPlace: true,
   },
 } as const satisfies Record<string, KernelRow>;

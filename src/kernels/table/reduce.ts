@@ -1,6 +1,6 @@
 // Kernel rows that reduce: over the middle of [outer, n, inner], over the rows of a matrix, or over a whole run.
 // Sums follow a fixed tree (see each engine), so that they do not depend on the number of threads.
-import type { Cells, Cut, KernelCase, KernelRow } from '../row.js';
+import type { Cells, Cut, KernelCase, KernelRow, Numbers } from '../row.js';
 import { along } from '../split.js';
 
 const AXES: KernelCase[] = [
@@ -21,9 +21,10 @@ type Fold = (m: Cells, at: number, n: number, stride: number) => number;
 const WIDE = 64;
 
 /** Along the outer dimension, or where that is short, by columns inside the kernel. */
-function rowsOrColumns(outer: number, n: number, inner: number): Cut | 'inside' | null {
+function rowsOrColumns(numbers: readonly number[]): Cut | 'inside' | null {
+  const [outer, n, inner] = numbers as Numbers<3>;
   if (outer < 16 && inner >= WIDE) return 'inside';
-  return outer > 1 ? along([outer, n, inner], 0, [inner, n * inner]) : null;
+  return outer > 1 ? along(numbers, 0, [inner, n * inner]) : null;
 }
 
 function reduction(fold: Fold, facts: Partial<KernelRow> = {}): KernelRow {
@@ -40,8 +41,8 @@ function reduction(fold: Fold, facts: Partial<KernelRow> = {}): KernelRow {
     ulp: 0,
     split: {
       work: [2, 3, 4],
-      cost: 0.15,
-      cut: (outer, n, inner) => rowsOrColumns(outer!, n!, inner!),
+      cost: 0.1,
+      cut: rowsOrColumns,
     },
     ...facts,
   };
@@ -78,9 +79,13 @@ const MATRICES: KernelCase[] = [
 
 const SIGNED = [-4, 4] as const;
 
-/** (out, …inputs, rows, cols) over rows of a matrix. */
+/** Nanoseconds an element where exponentials are taken. */
+const EXPONENTIAL = 0.8;
+
+/** (out, …inputs, rows, cols) over rows of a matrix; `cost` in nanoseconds an element. */
 function rowwise(
   inputs: number,
+  cost: number,
   row: (m: Cells, o: number, xs: number[], cols: number) => void,
   domain: KernelRow['domain'] = SIGNED,
 ): KernelRow {
@@ -103,8 +108,8 @@ function rowwise(
     inPlace: true,
     split: {
       work: [inputs + 1, inputs + 2],
-      cost: 0.8,
-      cut: (rows, cols) => along([rows!, cols!], 0, Array<number>(inputs + 1).fill(cols!)),
+      cost,
+      cut: (v) => along(v, 0, Array<number>(inputs + 1).fill(v[1]!)),
     },
   };
 }
@@ -161,22 +166,23 @@ export const reduce = {
     tolerance: 1e-5,
     split: {
       work: [2, 3, 4],
-      cost: 1,
-      cut: (...v) => along(v, 0, [v[1]! * v[2]!, v[1]! * v[2]!]),
+      cost: 0.6,
+      cut: (v) => along(v, 0, [v[1]! * v[2]!, v[1]! * v[2]!]),
     },
   },
 
-  softmax: rowwise(1, (m, o, [x], cols) => {
+  softmax: rowwise(1, EXPONENTIAL, (m, o, [x], cols) => {
     const [top, sum] = shifted(m, x!, cols);
     for (let k = 0; k < cols; k++) m.f[o + k] = Math.exp(m.f[x! + k]! - top) / sum;
   }),
-  logSoftmax: rowwise(1, (m, o, [x], cols) => {
+  logSoftmax: rowwise(1, EXPONENTIAL, (m, o, [x], cols) => {
     const [top, sum] = shifted(m, x!, cols);
     for (let k = 0; k < cols; k++) m.f[o + k] = m.f[x! + k]! - top - Math.log(sum);
   }),
   /** y (g - Σ g y), y a probability: (out, g, y, rows, cols). */
   softmaxGrad: rowwise(
     2,
+    0.2,
     (m, o, [g, y], cols) => {
       let total = 0;
       for (let k = 0; k < cols; k++) total += m.f[g! + k]! * m.f[y! + k]!;
@@ -187,6 +193,7 @@ export const reduce = {
   /** g - e^y Σ g, y a log-probability: (out, g, y, rows, cols). */
   logSoftmaxGrad: rowwise(
     2,
+    EXPONENTIAL,
     (m, o, [g, y], cols) => {
       let total = 0;
       for (let k = 0; k < cols; k++) total += m.f[g! + k]!;

@@ -24,7 +24,7 @@ const fromInput = (slope: (x: number) => number): KernelRow => ({
   ...fromOutput((g, x) => g * slope(x), [-12, 12]),
   ulp: undefined,
   tolerance: 2e-6,
-  split: elements('oiin', 2 * CURVED),
+  split: elements('oiin', 4 * CURVED),
 });
 
 const sigmoid = (x: number): number => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));

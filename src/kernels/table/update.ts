@@ -49,8 +49,7 @@ function update(states: string, cells: readonly number[], absent: readonly numbe
     }),
     domain: [SIGNED, SIGNED, ...[...states].map((s) => (s === 'p' ? POSITIVE : SIGNED))],
     ulp: 0,
-    // Roots and divisions, which rules with state that is a square have, take most of the time.
-    split: elements(sig, states.includes('p') ? 0.6 : 0.3),
+    split: elements(sig, 0.2 + 0.3 * states.length),
   };
 }
 
