@@ -39,7 +39,7 @@ function engineLines(): Line[] {
     ['engine', info.name],
     ['why', info.reason],
     ['isa', info.isas.length > 0 ? `${info.isa} (this machine and build have ${list(info.isas)})` : info.isa],
-    ['threads', `${info.threads}${info.name === 'native' ? '' : ' (only the native engine has more)'}`],
+    ['threads', `${info.threads}${info.name === 'reference' ? ' (the reference engine has no more)' : ''}`],
   ];
   if (info.file) lines.push(['addon', info.file]);
   if (info.name === 'native')

@@ -10,7 +10,7 @@ export const limits = {
   /** Nanoseconds of work below which a call is never shared. */
   work: 2500,
   /** Nanoseconds of work, in calls close together, for which parked workers are woken. */
-  wake: 40_000,
+  wake: 60_000,
   /** Milliseconds of work worth sharing, in at least two calls, before workers start: about what starting one costs. */
   start: 30,
 };

@@ -65,34 +65,33 @@ export class Pool {
   }
 
   private add(): boolean {
+    let scratch = 0;
     try {
-      const workerData: HelperData = {
-        module: this.module,
-        memory: heap.memory,
-        control: this.control,
-        names: this.names,
-        scratch: heap.allocate(SCRATCH),
-      };
+      scratch = heap.allocate(SCRATCH);
+      const { module, control, names } = this;
+      const workerData: HelperData = { module, memory: heap.memory, control, names, scratch };
       // Neither flags nor preloaded files of the program: this thread runs kernels only.
       const worker = new Worker(HELPER, { eval: true, execArgv: [], env: {}, workerData });
       worker.unref();
       worker.on('error', () => undefined);
-      worker.once('exit', () => this.lose(worker));
+      worker.once('exit', () => this.lose(worker, scratch));
       this.workers.push(worker);
       return true;
     } catch {
       // No permission, no memory, no more threads: those that there are must do.
+      if (scratch > 0) heap.release(scratch);
       this.lost++;
       return false;
     }
   }
 
-  private lose(worker: Worker): void {
+  private lose(worker: Worker, scratch: number): void {
+    heap.release(scratch);
     const at = this.workers.indexOf(worker);
     if (at < 0) return;
     this.workers.splice(at, 1);
     this.lost++;
-    // Which of them was ready or parked is not known; too few only means less help, too many that the caller does it all.
+    // Whether it was ready is not known. One too few means less help; one too many, that the caller does its part.
     Atomics.store(this.cells, CELL.ready, Math.min(this.ready, this.workers.length));
   }
 

@@ -22,15 +22,13 @@ function availableCores(): number {
   return quota! > 0 && period! > 0 ? Math.min(cores, Math.ceil(quota! / period!)) : cores;
 }
 
-/** 0 until someone asks or says. */
+/** Threads that were asked for; 0 until someone asks, or wants to know. */
 let wanted = 0;
+const wish = (): number => (wanted ||= Math.min(availableCores(), MOST_THREADS));
 const pools = new Set<Pool>();
 
-/** Threads that WASM kernels may use, the caller's among them. */
-export function wasmThreads(): number {
-  wanted ||= Math.min(availableCores(), MOST_THREADS);
-  return Math.min(wanted, ...[...pools].map((pool) => pool.limit));
-}
+/** Threads that WASM kernels may use, the caller's among them; fewer than asked for where workers could not start. */
+export const wasmThreads = (): number => Math.min(wish(), ...[...pools].map((pool) => pool.limit));
 export function setWasmThreads(n: number): void {
   wanted = Math.min(n, MOST_THREADS);
 }
@@ -47,14 +45,16 @@ class Sharing {
   constructor(private readonly pool: Pool) {}
 
   run(job: Job, work: number, args: readonly number[]): void {
-    const helpers = wasmThreads() - 1;
-    if (helpers < 1) return job.alone(...args);
     const { pool } = this;
-    if (pool.ready === 0) return this.withoutWorkers(job, args, helpers);
-    pool.start(helpers);
-    const hands = this.hands(Math.min(helpers, pool.ready), work);
-    if (hands < 1) job.alone(...args);
-    else pool.run(job, args, 1 + hands);
+    const helpers = Math.min(wish(), pool.limit) - 1;
+    if (helpers < 1) return job.alone(...args);
+    const { ready } = pool;
+    if (ready === 0) return this.withoutWorkers(job, args);
+    // Their number doubles, so that a program on many cores does not wait for all of them to start.
+    pool.start(Math.min(helpers, 2 * ready + 1));
+    const threads = Math.min(1 + this.hands(Math.min(helpers, ready), work), (2 * work) / limits.work);
+    if (threads >= 2) pool.run(job, args, Math.floor(threads));
+    else job.alone(...args);
   }
 
   /** Of so many workers, those that this call is for: parked ones only if it pays to wake them. */
@@ -69,13 +69,13 @@ class Sharing {
     return ready;
   }
 
-  /** Runs a call alone and starts the workers when enough such work has gone by. */
-  private withoutWorkers(job: Job, args: readonly number[], helpers: number): void {
+  /** Runs a call alone and starts the first worker when enough such work has gone by. */
+  private withoutWorkers(job: Job, args: readonly number[]): void {
     if (this.pool.started.length > 0) return job.alone(...args);
     const began = performance.now();
     job.alone(...args);
     this.owed += performance.now() - began;
-    if (++this.calls > 1 && this.owed >= limits.start) this.pool.start(helpers);
+    if (++this.calls > 1 && this.owed >= limits.start) this.pool.start(1);
   }
 }
 

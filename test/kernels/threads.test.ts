@@ -1,20 +1,21 @@
 // Threads of the WASM engine: the bits do not depend on their number, and programs that do not need them never see them.
+import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { limits } from '../../src/kernels/gate.js';
-import type { Engine } from '../../src/kernels/reference.js';
+import { Pool, type Job } from '../../src/kernels/pool.js';
+import type { Engine, Kernel } from '../../src/kernels/reference.js';
 import type { KernelCase } from '../../src/kernels/row.js';
+import { cutter } from '../../src/kernels/split.js';
 import { kernelNames, table, type KernelName } from '../../src/kernels/table.js';
 import { enginePool, kernelFor, setWasmThreads, wasmThreads } from '../../src/kernels/threads.js';
 import { wasmBuilds, wasmEngine } from '../../src/kernels/wasm.js';
+import { heap } from '../../src/memory/heap.js';
+import { wasm } from '../../src/memory/webassembly.js';
 import { runCase } from '../support/kernelCase.js';
 
 const split = kernelNames.filter((name) => table[name].split);
 const usual = { ...limits };
 const threads = wasmThreads();
-afterEach(() => {
-  Object.assign(limits, usual);
-  setWasmThreads(threads);
-});
 
 /** Calls that cross the kernels' own blocks, beside the rows' cases. */
 const LARGE: Partial<Record<KernelName, KernelCase[]>> = {
@@ -45,7 +46,6 @@ const memories = (engine: Engine, name: KernelName): Buffer[] =>
 describe.each(wasmBuilds())('threads of the %s build', (build) => {
   const engine = wasmEngine(build);
   const pool = enginePool(engine)!;
-  afterAll(() => Promise.all(pool.started.map((worker) => worker.terminate())));
 
   beforeEach(() => {
     limits.work = 0;
@@ -53,6 +53,11 @@ describe.each(wasmBuilds())('threads of the %s build', (build) => {
     pool.start(2);
     pool.awaitReady(2);
   });
+  afterEach(() => {
+    Object.assign(limits, usual);
+    setWasmThreads(threads);
+  });
+  afterAll(() => Promise.all(pool.started.map((worker) => worker.terminate())));
 
   it.each(split)('%s gives the same bits with one, two and three threads', (name) => {
     setWasmThreads(1);
@@ -63,5 +68,72 @@ describe.each(wasmBuilds())('threads of the %s build', (build) => {
         expect(memory.equals(alone[k]!), `case ${k} with ${n} threads`).toBe(true),
       );
     }
+  });
+
+  it('works in memory that the heap gained after the workers started', () => {
+    setWasmThreads(3);
+    const bytes = heap.capacity;
+    const at = heap.allocate(bytes);
+    heap.f32.fill(0.5, at / 4, (at + bytes) / 4);
+    engine.exp(at, at, bytes / 4);
+    const seen = new Set(heap.f32.subarray(at / 4, (at + bytes) / 4));
+    heap.release(at);
+    expect([...seen]).toEqual([Math.fround(Math.exp(0.5))]);
+  });
+
+  it('gives a replay the plain export for little work and the shared function for much', () => {
+    limits.work = usual.work;
+    const [small, large] = [kernelFor(engine, 'exp', [0, 0, 16]), kernelFor(engine, 'exp', [0, 0, 1 << 20])];
+    expect(small).not.toBe(engine.exp);
+    expect(large).toBe(engine.exp);
+    expect(kernelFor(engine, 'dot', [0, 0, 0, 1 << 20])).toBe(engine.dot);
+  });
+
+  it('is as right when the workers die, and says how many threads are left', async () => {
+    setWasmThreads(3);
+    const before = memories(engine, 'exp');
+    const gone = pool.started.map((worker) => worker.terminate());
+    const same = (): void =>
+      memories(engine, 'exp').forEach((memory, k) => expect(memory.equals(before[k]!)).toBe(true));
+    same();
+    await Promise.all(gone);
+    same();
+    expect(wasmThreads()).toBe(1);
+    // Nobody starts others in their place.
+    expect(pool.started).toEqual([]);
+  });
+});
+
+describe('a pool', () => {
+  const { exp } = wasmEngine('simd');
+  const pool = new Pool(new wasm.Module(readFileSync('build/wasm/simd.wasm')), ['exp'], () => undefined);
+  afterAll(() => Promise.all(pool.started.map((worker) => worker.terminate())));
+
+  let mine = 0;
+  const alone: Kernel = (...args) => {
+    mine++;
+    exp(...args);
+  };
+  const job: Job = { index: 0, name: 'exp', alone, cut: cutter(table.exp) };
+
+  it('has its workers do parts, and the caller those that nobody took', () => {
+    const at = heap.allocate(1 << 20);
+    pool.run(job, [at, at, 1 << 18], 2);
+    expect(mine).toBe(2);
+    pool.start(1);
+    pool.awaitReady(1);
+    let calls = 0;
+    for (mine = 0; mine === 2 * calls; calls++) pool.run(job, [at, at, 1 << 18], 2);
+    heap.release(at);
+  });
+
+  it('throws when a part traps, and goes on', () => {
+    const beyond = 2 ** 32 - 64;
+    expect(() => pool.run(job, [beyond, beyond, 1 << 18], 2)).toThrow('wasm: a part of exp trapped');
+    const at = heap.allocate(1 << 20);
+    heap.f32.fill(0, at / 4, at / 4 + (1 << 18));
+    pool.run(job, [at, at, 1 << 18], 2);
+    expect(heap.f32[at / 4 + (1 << 18) - 1]).toBe(1);
+    heap.release(at);
   });
 });
