@@ -161,8 +161,7 @@ export function takeGrad(o: usize, x: usize, index: usize, outer: i32, n: i32, i
       if (u32(at) >= u32(n)) continue;
       const to = o + usize(at) * row;
       let i = first;
-      for (; i + 16 <= last; i += 16)
-        v128.store(to + i, f32x4.add(v128.load(to + i), v128.load(x + i)));
+      for (; i + 16 <= last; i += 16) v128.store(to + i, f32x4.add(v128.load(to + i), v128.load(x + i)));
       for (; i < last; i += 4) f32.store(to + i, f32.load(to + i) + f32.load(x + i));
     }
 }

@@ -8,6 +8,7 @@ import type { Kernel } from './reference.js';
 import { ARGUMENTS, SLOTS, type Cutter } from './split.js';
 
 export const MOST_THREADS = 64;
+export const MOST_PARTS = 256;
 /** Turns of waiting for the last part before the caller sleeps. */
 const TURNS = 20_000;
 /** Milliseconds of one sleep, and how many pass before a part that was taken is given up: its worker must have died. */
@@ -24,12 +25,17 @@ export interface Job {
 
 /** Calls a kernel with the arguments that stand in the mail; it leaves out those that it does not take. */
 function callFrom(m: Float64Array, at: number, kernel: Kernel): void {
-  // All are written out because a spread costs 300 ns.
-  kernel(m[at]!, m[at + 1]!, m[at + 2]!, m[at + 3]!, m[at + 4]!, m[at + 5]!, m[at + 6]!, m[at + 7]!, m[at + 8]!, m[at + 9]!, m[at + 10]!, m[at + 11]!, m[at + 12]!, m[at + 13]!, m[at + 14]!, m[at + 15]!, m[at + 16]!, m[at + 17]!, m[at + 18]!, m[at + 19]!, m[at + 20]!);
+  // A spread costs 300 ns.
+  // prettier-ignore
+  kernel(
+    m[at]!, m[at + 1]!, m[at + 2]!, m[at + 3]!, m[at + 4]!, m[at + 5]!, m[at + 6]!,
+    m[at + 7]!, m[at + 8]!, m[at + 9]!, m[at + 10]!, m[at + 11]!, m[at + 12]!, m[at + 13]!,
+    m[at + 14]!, m[at + 15]!, m[at + 16]!, m[at + 17]!, m[at + 18]!, m[at + 19]!, m[at + 20]!,
+  );
 }
 
 export class Pool {
-  private readonly control = new SharedArrayBuffer(MAIL + MOST_THREADS * SLOTS * 8);
+  private readonly control = new SharedArrayBuffer(MAIL + MOST_PARTS * SLOTS * 8);
   private readonly cells = new Int32Array(this.control, 0, MAIL / 4);
   private readonly mail = new Float64Array(this.control, MAIL);
   private readonly workers: Worker[] = [];
@@ -97,22 +103,23 @@ export class Pool {
 
   /** Returns when `count` workers are ready. */
   awaitReady(count: number): void {
-    for (let n; (n = this.ready) < count; ) Atomics.wait(this.cells, CELL.ready, n);
+    for (let n; (n = this.ready) < count;) Atomics.wait(this.cells, CELL.ready, n);
   }
 
   /**
-   * Does a call in parts for `threads` threads, with the help of those workers who come.
+   * Does a call in at most `count` parts, with the help of those of `helpers` workers who come.
    * @throws Error when a part traps
    */
-  run(job: Job, args: readonly number[], threads: number): void {
+  run(job: Job, args: readonly number[], count: number, helpers: number): void {
     const { cells, mail } = this;
-    const parts = job.cut(args, threads, mail);
+    const parts = job.cut(args, count, mail);
     if (parts < 2) return job.alone(...args);
     for (let k = 0; k < parts; k++) mail[k * SLOTS] = job.index;
     Atomics.store(cells, CELL.done, 0);
     Atomics.store(cells, CELL.left, parts);
     Atomics.add(cells, CELL.epoch, 1);
-    if (this.parked > 0) Atomics.notify(cells, CELL.epoch, parts - 1);
+    const asleep = helpers - (this.ready - this.parked);
+    if (asleep > 0) Atomics.notify(cells, CELL.epoch, asleep);
     for (let left; (left = Atomics.sub(cells, CELL.left, 1)) > 0;) this.take(job, (left - 1) * SLOTS);
     this.usePart(0, 1);
     this.wait(job, parts);
@@ -136,7 +143,7 @@ export class Pool {
     const { cells } = this;
     for (let turn = 0; turn < TURNS; turn++) if (Atomics.load(cells, CELL.done) === count) return;
     Atomics.store(cells, CELL.asleep, 1);
-    for (let nap = 0; nap < NAPS; ) {
+    for (let nap = 0; nap < NAPS;) {
       const done = Atomics.load(cells, CELL.done);
       if (done === count) {
         Atomics.store(cells, CELL.asleep, 0);

@@ -40,6 +40,7 @@ export const ARGUMENTS = 3;
 export type Cutter = (args: readonly number[], count: number, mail: Float64Array) => number;
 
 export function cutter({ sig, split }: KernelRow): Cutter {
+  if (sig.length > SLOTS - ARGUMENTS) throw new Error(`split: ${sig} has too many arguments for the mail`);
   const pointers = [...sig].flatMap((letter, k) => (isPointer(letter) ? [k] : []));
   const numbers = [...sig].flatMap((letter, k) => (isPointer(letter) ? [] : [k]));
   return (args, count, mail) => {
@@ -66,7 +67,13 @@ export function cutter({ sig, split }: KernelRow): Cutter {
 }
 
 /** Writes a part and returns where its arguments stand. */
-function write(mail: Float64Array, part: number, args: readonly number[], index: number, count: number): number {
+function write(
+  mail: Float64Array,
+  part: number,
+  args: readonly number[],
+  index: number,
+  count: number,
+): number {
   const at = part * SLOTS;
   mail[at + 1] = index;
   mail[at + 2] = count;

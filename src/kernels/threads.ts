@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { gate, limits } from './gate.js';
-import { MOST_THREADS, Pool, type Job } from './pool.js';
+import { MOST_PARTS, MOST_THREADS, Pool, type Job } from './pool.js';
 import type { Engine, Kernel } from './reference.js';
 import type { KernelRow } from './row.js';
 import { cutter, workOf } from './split.js';
@@ -33,6 +33,10 @@ export function setWasmThreads(n: number): void {
   wanted = Math.min(n, MOST_THREADS);
 }
 
+/** Parts a thread: up to four of a millisecond, so that nobody waits long for a thread that the system put aside. */
+const pieces = (work: number): number =>
+  Math.max(1, Math.min(MOST_PARTS / MOST_THREADS, Math.floor(work / 1e6)));
+
 /** Calls of one engine's kernels, shared with the workers of its pool. */
 class Sharing {
   /** Milliseconds spent alone on work worth sharing, and in how many calls, while there are no workers. */
@@ -52,8 +56,9 @@ class Sharing {
     if (ready === 0) return this.withoutWorkers(job, args);
     // Their number doubles, so that a program on many cores does not wait for all of them to start.
     pool.start(Math.min(helpers, 2 * ready + 1));
-    const threads = Math.min(1 + this.hands(Math.min(helpers, ready), work), (2 * work) / limits.work);
-    if (threads >= 2) pool.run(job, args, Math.floor(threads));
+    const most = Math.floor((2 * work) / limits.work);
+    const threads = Math.min(1 + this.hands(Math.min(helpers, ready), work), most);
+    if (threads >= 2) pool.run(job, args, threads * pieces(work / threads), threads - 1);
     else job.alone(...args);
   }
 

@@ -69,7 +69,10 @@ export function wasmEngine(asked = process.env['THALWEG_WASM']): Engine {
   const { exports } = new wasm.Instance(module, { env: { memory: heap.memory, abort } });
   running = build;
   const kernel = (row: KernelName): Kernel => checked(name, row, exports[row]);
-  const alone = Object.fromEntries(kernelNames.map((row) => [row, kernel(row)])) as Record<KernelName, Kernel>;
+  const alone = Object.fromEntries(kernelNames.map((row) => [row, kernel(row)])) as Record<
+    KernelName,
+    Kernel
+  >;
   return sharedEngine(alone, module, exports['usePart'] as (index: number, count: number) => void);
 }
 

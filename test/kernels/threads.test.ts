@@ -118,21 +118,21 @@ describe('a pool', () => {
 
   it('has its workers do parts, and the caller those that nobody took', () => {
     const at = heap.allocate(1 << 20);
-    pool.run(job, [at, at, 1 << 18], 2);
+    pool.run(job, [at, at, 1 << 18], 2, 1);
     expect(mine).toBe(2);
     pool.start(1);
     pool.awaitReady(1);
     let calls = 0;
-    for (mine = 0; mine === 2 * calls; calls++) pool.run(job, [at, at, 1 << 18], 2);
+    for (mine = 0; mine === 2 * calls; calls++) pool.run(job, [at, at, 1 << 18], 2, 1);
     heap.release(at);
   });
 
   it('throws when a part traps, and goes on', () => {
     const beyond = 2 ** 32 - 64;
-    expect(() => pool.run(job, [beyond, beyond, 1 << 18], 2)).toThrow('wasm: a part of exp trapped');
+    expect(() => pool.run(job, [beyond, beyond, 1 << 18], 2, 1)).toThrow('wasm: a part of exp trapped');
     const at = heap.allocate(1 << 20);
     heap.f32.fill(0, at / 4, at / 4 + (1 << 18));
-    pool.run(job, [at, at, 1 << 18], 2);
+    pool.run(job, [at, at, 1 << 18], 2, 1);
     expect(heap.f32[at / 4 + (1 << 18) - 1]).toBe(1);
     heap.release(at);
   });

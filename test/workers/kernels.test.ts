@@ -63,7 +63,11 @@ console.log(await workers());`;
 
 it('where no worker may start, kernels run on one thread, with the same bits', () => {
   const current = process.allowedNodeEnvironmentFlags.has('--permission');
-  const flags = [current ? '--permission' : '--experimental-permission', '--allow-fs-read=*', '--no-warnings'];
+  const flags = [
+    current ? '--permission' : '--experimental-permission',
+    '--allow-fs-read=*',
+    '--no-warnings',
+  ];
   const refused = shown(run(SHOW, {}, flags));
   expect(refused).toMatchObject({ workers: 0, threads: 1 });
   expect(refused.sum).toBe(shown(run(SHOW)).sum);

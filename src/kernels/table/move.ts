@@ -94,8 +94,7 @@ function scatter(shared: boolean): KernelRow {
 /** Along the longest dimension that the output has places for. */
 function longest(numbers: readonly number[]): Cut | null {
   let at = -1;
-  for (let k = 0; k < 4; k++)
-    if (numbers[4 + k]! > 0 && (at < 0 || numbers[k]! > numbers[at]!)) at = k;
+  for (let k = 0; k < 4; k++) if (numbers[4 + k]! > 0 && (at < 0 || numbers[k]! > numbers[at]!)) at = k;
   if (at < 0) return null;
   return along(numbers, at, [numbers[4 + at]!, numbers[8 + at]!], numbers[at]! < 4 * LINE ? 1 : LINE);
 }
