@@ -4,12 +4,14 @@ import { foldConstants } from './constants.js';
 import { forwardCopies } from './copies.js';
 import { dropDead } from './dead.js';
 import { foldEpilogues } from './epilogue.js';
+import { cutStrips } from './strips.js';
 
 export const PASSES = {
   constants: foldConstants,
   epilogue: foldEpilogues,
   copies: forwardCopies,
   dead: dropDead,
+  strips: cutStrips,
 } as const satisfies Record<string, (graph: Graph) => Graph>;
 
 export type PassName = keyof typeof PASSES;
