@@ -54,10 +54,15 @@ export class Draft {
     if (launch) this.note(launch, at);
   }
 
+  /** Whether an owner is a buffer that kernels compute. */
+  isComputed(owner: number): boolean {
+    const buffer = this.graph.buffers[owner];
+    return buffer !== undefined && !buffer.source && !buffer.constant;
+  }
+
   /** Whether a buffer is computed by kernels, and read by nobody but them. */
   isInner(owner: number): boolean {
-    const buffer = this.graph.buffers[owner];
-    return buffer !== undefined && !buffer.source && !buffer.constant && !this.graph.outputs.has(owner);
+    return this.isComputed(owner) && !this.graph.outputs.has(owner);
   }
 
   /** The graph as it is now. */

@@ -41,7 +41,7 @@ function fold(draft: Draft, at: number, rule: Rule): void {
   // The product writes the result earlier than it was written, and reads the bias earlier than it was read.
   const early = draft.of(result!.owner).some((use) => use.at < reader.at && use.at >= at);
   const late = accesses(next).some((access) => access.reads && draft.touched(access, at, reader.at, true));
-  if (!draft.isInner(result!.owner) || result!.from !== 0 || early || late) return;
+  if (!draft.isComputed(result!.owner) || result!.from !== 0 || early || late) return;
   draft.replace(reader.at, null);
   draft.replace(at, { ...folded, origins: [...product.origins, ...next.origins] });
 }

@@ -1,0 +1,214 @@
+// The passes: what each does to a program, that leaving any of them out changes no bit, and that planned memory never gives
+// two living buffers one place.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import * as t from '../../src/index.js';
+import { nn, optim, trainStep, type Tensor } from '../../src/index.js';
+import { accesses, isStrips, launchesOf, OUTSIDE, type Graph } from '../../src/replay/graph.js';
+import { planMemory } from '../../src/replay/memory.js';
+import { PASS_NAMES } from '../../src/replay/passes/index.js';
+import { Plan } from '../../src/replay/plan.js';
+import { Recorder } from '../../src/replay/recorder.js';
+import { openScope } from '../../src/memory/arena.js';
+import { watched } from '../../src/memory/watcher.js';
+import { SEED } from '../support/random.js';
+import { labels, numbers, valuesOf } from './support.js';
+
+/** The plan of a function of one tensor, made of two recordings. */
+function planOf(fn: (x: Tensor) => Tensor, x: Tensor, off: string[] = []): Plan {
+  const record = (): Recorder => {
+    const scope = openScope();
+    const recorder = new Recorder([x], scope);
+    watched(recorder, () => recorder.keep(fn(x).storage));
+    scope.end();
+    return recorder;
+  };
+  const mould = { kind: 'tensor', shape: x.shape, of: 'real', twin: -1 } as const;
+  return new Plan(mould, '', record(), record(), new Set(off));
+}
+
+const kernels = ({ graph }: Plan): string[] =>
+  graph.instructions.flatMap((one) => launchesOf(one).map(({ kernel }) => kernel));
+
+const ones = (shape: number[]): Tensor => t.ones(shape);
+
+describe(`passes on ${t.backend.name}`, () => {
+  it('dead: drops what nothing reads', () => {
+    const fn = (x: Tensor): Tensor => (x.exp(), x.mul(2));
+    expect(kernels(planOf(fn, ones([3]), ['dead']))).toEqual(['exp', 'mul']);
+    expect(kernels(planOf(fn, ones([3])))).toEqual(['mul']);
+  });
+
+  it('constants: runs what has no variable input when the plan is made', () => {
+    const fn = (x: Tensor): Tensor => x.mul(t.tensor([2]).mul(3).exp());
+    const parts = (plan: Plan): number[] => plan.graph.instructions.map(({ part }) => part);
+    expect(parts(planOf(fn, ones([3]), ['constants']))).toEqual([0, 0, 0]);
+    expect(parts(planOf(fn, ones([3])))).toEqual([-1, -1, 0]);
+  });
+
+  it('epilogue: a product takes its bias and its activation with it', () => {
+    const [w, b] = [ones([4, 5]).keep(), ones([5]).keep()];
+    for (const act of ['relu', 'tanh', 'sigmoid', 'gelu'] as const) {
+      const fn = (x: Tensor): Tensor => x.matmul(w).add(b)[act]();
+      expect(kernels(planOf(fn, ones([3, 4]), ['epilogue']))).toEqual(['matmul', 'add', act]);
+      expect(kernels(planOf(fn, ones([3, 4])))).toEqual(['matmul']);
+    }
+    // What else reads the product keeps it.
+    const both = (x: Tensor): Tensor => {
+      const y = x.matmul(w);
+      return y.relu().add(y);
+    };
+    expect(kernels(planOf(both, ones([3, 4])))).toEqual(['matmul', 'relu', 'add']);
+  });
+
+  it('copies: slices are read where they are, joined tensors written where they belong', () => {
+    const slices = (x: Tensor): Tensor => {
+      const [a, b] = t.split(x.exp(), 2, 0) as [Tensor, Tensor];
+      return a.mul(b);
+    };
+    expect(kernels(planOf(slices, ones([4, 3])))).toEqual(['exp', 'mul']);
+    const joined = (x: Tensor): Tensor => t.concat([x.exp(), x.sin()], 0).neg();
+    expect(kernels(planOf(joined, ones([4, 3])))).toEqual(['exp', 'sin', 'neg']);
+    const turned = (x: Tensor): Tensor => x.exp().transpose(0, 1).transpose(0, 1).neg();
+    expect(kernels(planOf(turned, ones([4, 3])))).toEqual(['exp', 'neg']);
+    const once = (x: Tensor): Tensor => x.exp().reshape([2, 2, 3]).permute([2, 0, 1]).transpose(1, 2).neg();
+    expect(kernels(planOf(once, ones([4, 3])))).toEqual(['exp', 'copy', 'neg']);
+  });
+
+  it('copies: not where the source changes before it is read', () => {
+    const p = t.tensor(numbers(6, 1), { requiresGrad: true });
+    const opt = new optim.SGD([p], { lr: 0.5 });
+    const make = t.compile((x: Tensor) => {
+      opt.zeroGrad();
+      const before = t.narrow(p.detach(), 0, 0, 3);
+      p.mul(x).sum().backward();
+      opt.step();
+      return before.mul(1);
+    });
+    for (let k = 0; k < 5; k++) {
+      const old = p.toFloat32Array().slice(0, 3);
+      expect(make(ones([6])).toFloat32Array()).toEqual(old);
+    }
+  });
+
+  it('strips: a chain over large rows runs in pieces, and its temporaries shrink', () => {
+    const fn = (x: Tensor): Tensor => x.mul(2).add(t.arange(100)).tanh().softmax(-1).sum(1);
+    const x = t.tensor(numbers(64_000, 1), { shape: [640, 100] }).keep();
+    const [whole, cut] = [planOf(fn, x, ['strips']), planOf(fn, x)];
+    const strips = cut.graph.instructions.flatMap((one) => (isStrips(one) ? [one] : []));
+    expect(strips).toHaveLength(1);
+    expect(strips[0]!.strips).toBeGreaterThan(10);
+    expect(launchesOf(strips[0]!).map(({ kernel }) => kernel)).toEqual([
+      'mul',
+      'add',
+      'tanh',
+      'softmax',
+      'sum',
+    ]);
+    expect(cut.memory.bytes).toBeLessThan(whole.memory.bytes / 1.5);
+  });
+
+  const net = (): [step: (k: number) => number, state: () => unknown] => {
+    t.manualSeed(2);
+    const model = new nn.Sequential(
+      new nn.Linear(40, 96),
+      new nn.LayerNorm(96),
+      new nn.GELU(),
+      new nn.Linear(96, 96),
+      new nn.Tanh(),
+      new nn.Linear(96, 7),
+    );
+    const opt = new optim.AdamW(model.namedParameters(), { lr: 0.01 });
+    const step = trainStep((x: Tensor, y: Int32Array) => {
+      const h = model.forward(x);
+      return t.crossEntropy(h.add(h.mul(0.5).sigmoid()), y);
+    }, opt);
+    const batch = (k: number): Tensor => t.tensor(numbers(300 * 40, k), { shape: [300, 40] });
+    return [(k) => step(batch(k), labels(300, 7, k)), () => [valuesOf(model.parameters()), opt.stateDict()]];
+  };
+
+  it.each([...PASS_NAMES, PASS_NAMES.join()])('without %s the bits are the same', (off) => {
+    const run = (without: string): unknown => {
+      process.env['THALWEG_REPLAY_WITHOUT'] = without;
+      const [step, state] = net();
+      delete process.env['THALWEG_REPLAY_WITHOUT'];
+      return [[0, 1, 2, 3, 4, 5].map(step), state()];
+    };
+    expect(run(off)).toEqual(run(''));
+  });
+
+  it('refuses a pass that does not exist', () => {
+    process.env['THALWEG_REPLAY_WITHOUT'] = 'strip';
+    expect(() => t.compile((x: Tensor) => x)).toThrow(
+      /THALWEG_REPLAY_WITHOUT: pass must be one of .*"strips"/,
+    );
+    delete process.env['THALWEG_REPLAY_WITHOUT'];
+  });
+});
+
+describe('the memory plan', () => {
+  /** A graph of `neg`s from one buffer to another. */
+  const chain = (pairs: [from: number, to: number][], bytes: number[]): Graph => ({
+    instructions: pairs.map(([from, to], k) => ({
+      kernel: 'neg',
+      args: [0, 0, Math.min(bytes[from]!, bytes[to]!) / 4],
+      owners: [to, from, -2],
+      origins: [k],
+      part: 0,
+    })),
+    buffers: bytes.map((size) => ({ bytes: size, int: false, source: null, constant: null })),
+    outputs: new Set([pairs.at(-1)![1]]),
+  });
+
+  it('lets buffers share memory whose lives do not meet', () => {
+    const graph = chain(
+      [
+        [0, 1],
+        [1, 2],
+        [2, 3],
+        [3, 4],
+      ],
+      [640, 640, 640, 640, 640],
+    );
+    const { bytes, apart } = planMemory(graph);
+    expect(apart).toBe(5 * 640);
+    expect(bytes).toBe(2 * 640);
+  });
+
+  it('never gives two living buffers one place', () => {
+    const sizes = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 3, maxLength: 12 });
+    const property = fc.property(
+      sizes.chain((list) =>
+        fc.tuple(
+          fc.constant(list.map((n) => n * 64)),
+          fc.array(fc.tuple(fc.nat(list.length - 1), fc.nat(list.length - 1)), {
+            minLength: 1,
+            maxLength: 30,
+          }),
+        ),
+      ),
+      ([bytes, pairs]) => {
+        const graph = chain(pairs, bytes);
+        const { offsets, bytes: total } = planMemory(graph);
+        const lives = bytes.map((_, buffer) => {
+          const at = graph.instructions.flatMap((one, k) =>
+            launchesOf(one).some((l) => accesses(l).some((a) => a.owner === buffer && a.owner !== OUTSIDE))
+              ? [k]
+              : [],
+          );
+          return { first: at[0] ?? Infinity, last: graph.outputs.has(buffer) ? Infinity : (at.at(-1) ?? -1) };
+        });
+        lives.forEach((a, i) => {
+          if (a.last < 0) return;
+          expect(offsets[i]! + bytes[i]!).toBeLessThanOrEqual(total);
+          lives.forEach((b, j) => {
+            if (i >= j || b.last < 0 || a.first > b.last || b.first > a.last) return;
+            const [x, y] = [offsets[i]!, offsets[j]!];
+            expect(x + bytes[i]! <= y || y + bytes[j]! <= x).toBe(true);
+          });
+        });
+      },
+    );
+    fc.assert(property, { seed: SEED, numRuns: 300 });
+  });
+});
