@@ -11,8 +11,8 @@ export const limits = {
   work: 2500,
   /** Nanoseconds of work, in calls close together, for which parked workers are woken. */
   wake: 60_000,
-  /** Milliseconds of work worth sharing, in at least two calls, before workers start: about what starting one costs. */
-  start: 30,
+  /** Nanoseconds of work worth sharing before workers start: about what starting one costs. */
+  start: 30e6,
 };
 
 type Gate = (alone: Kernel, shared: Kernel, cost: number) => Kernel;

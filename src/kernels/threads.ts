@@ -39,9 +39,8 @@ const pieces = (work: number): number =>
 
 /** Calls of one engine's kernels, shared with the workers of its pool. */
 class Sharing {
-  /** Milliseconds spent alone on work worth sharing, and in how many calls, while there are no workers. */
+  /** Nanoseconds of work worth sharing that was done alone because there are no workers. */
   private owed = 0;
-  private calls = 0;
   /** Nanoseconds of work done while workers were parked, since calls are close together, and when the last one was. */
   private slept = 0;
   private last = 0;
@@ -53,7 +52,7 @@ class Sharing {
     const helpers = Math.min(wish(), pool.limit) - 1;
     if (helpers < 1) return job.alone(...args);
     const { ready } = pool;
-    if (ready === 0) return this.withoutWorkers(job, args);
+    if (ready === 0) return this.withoutWorkers(job, work, args);
     // Their number doubles, so that a program on many cores does not wait for all of them to start.
     pool.start(Math.min(helpers, 2 * ready + 1));
     const most = Math.floor((2 * work) / limits.work);
@@ -74,13 +73,11 @@ class Sharing {
     return ready;
   }
 
-  /** Runs a call alone and starts the first worker when enough such work has gone by. */
-  private withoutWorkers(job: Job, args: readonly number[]): void {
-    if (this.pool.started.length > 0) return job.alone(...args);
-    const began = performance.now();
+  /** Runs a call alone; starts the first worker if enough such work has gone by, and this call shows that there is more. */
+  private withoutWorkers(job: Job, work: number, args: readonly number[]): void {
+    if (this.owed >= limits.start) this.pool.start(1);
+    this.owed += work;
     job.alone(...args);
-    this.owed += performance.now() - began;
-    if (++this.calls > 1 && this.owed >= limits.start) this.pool.start(1);
   }
 }
 
