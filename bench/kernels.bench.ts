@@ -70,6 +70,8 @@ const layouts = (
       ...product(m, n, k),
     })),
   );
+/** 64 causal heads with 64 positions of 32 numbers. */
+const heads: Size[] = [{ label: '64×64×32, causal', args: [64, 64, 64, 32, 32, 1 / Math.sqrt(32), 1, 0] }];
 const convolutions: Size[] = IMAGES.map(([n, c, side, k]) => ({
   label: `${n}×${c}×${side}×${side} to ${k}, 3×3`,
   args: [n, c, side, side, k, 3, 3, 1, 1, 1, 1, 1, 1, 1],
@@ -93,6 +95,10 @@ const SIZES: Readonly<Record<string, Size[]>> = {
   maxPool2d: pools([]),
   avgPool2d: pools([1]),
   avgPool2dGrad: pools([1]),
+  layerNorm: squares([[1024, 1024]], [1e-5]),
+  layerNormGrad: squares([[1024, 1024]]),
+  attention: heads,
+  attentionGrad: heads,
   oooiiinnns: squares([[32, 64, 1024]], [1e-5]),
   oooiiiiinnns: squares([[32, 64, 1024]], [1e-5]),
 };

@@ -1,20 +1,25 @@
-// `npm run bench [-- --only NAMES --quick --json FILE --compare FILE --html FILE --no-peers --install-peers]`: see README.md in this folder.
+// `npm run bench [-- --only NAMES --quick --memory --no-times --json FILE --compare FILE --html FILE --no-peers --install-peers]`:
+// see README.md in this folder.
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
 import { changes, describeChanges, readResults } from './compare.js';
 import { kernels } from './kernels.bench.js';
 import { optimizers } from './optimizers.bench.js';
-import { describeLimits, measureLimits } from './limits.js';
+import { describeLimits, measureLimits, type Limits } from './limits.js';
+import { describeFootprints, measureMemory, type Footprint } from './memory.js';
+import { ops } from './ops.bench.js';
 import { page, type Row } from './page.js';
 import { installPeers, startPeers } from './peers.js';
 import { describeMachine, head, lines, machine, verdict } from './report.js';
-import { runWork, sides, type Plan, type Work } from './runner.js';
+import { runWork, sides, type Plan, type Side, type Work } from './runner.js';
 import { steps } from './steps.bench.js';
 
 const OPTIONS = {
   only: { type: 'string' },
   quick: { type: 'boolean', default: false },
+  times: { type: 'boolean', default: true },
+  memory: { type: 'boolean', default: false },
   json: { type: 'string' },
   compare: { type: 'string' },
   html: { type: 'string' },
@@ -23,7 +28,7 @@ const OPTIONS = {
   list: { type: 'boolean', default: false },
 } as const;
 
-const GROUPS = { kernels, optimizers, steps };
+const GROUPS = { kernels, ops, optimizers, steps };
 
 /** The works whose `group/name` contains one of the words. */
 function selected(only?: string): Work[] {
@@ -34,6 +39,42 @@ function selected(only?: string): Work[] {
   if (found.length === 0) throw new Error(`no work's name contains "${only}"; --list shows them all`);
   return found;
 }
+
+/** Times the works and prints a line a figure. */
+async function timeWorks(
+  works: readonly Work[],
+  found: readonly Side[],
+  plan: Plan,
+  limits: Limits,
+): Promise<Row[]> {
+  console.log(`${describeLimits(limits)}\n\n${head()}`);
+  const rows: Row[] = [];
+  for (const work of works) {
+    const { results, refused } = await runWork(work, found, plan);
+    if (results.length > 0) console.log(lines(work, results, limits));
+    for (const reason of refused) console.log(`  none of ${reason}`);
+    if (results.length > 0) rows.push({ work, results });
+  }
+  console.log(`\n${verdict(rows.flatMap((row) => row.results))}`);
+  return rows;
+}
+
+/** Measures the memory of those works that are training steps. */
+async function weighSteps(works: readonly Work[], peers: boolean): Promise<Footprint[]> {
+  const chosen = works.filter((work) => steps.includes(work));
+  const { list, absent } = await measureMemory(chosen, peers);
+  console.log(`\n${describeFootprints(list)}`);
+  for (const reason of absent) console.log(`absent: ${reason}`);
+  return list;
+}
+
+function write(file: string | undefined, text: string): void {
+  if (!file) return;
+  writeFileSync(file, text);
+  console.log(`written to ${file}`);
+}
+
+const NO_LIMITS: Limits = { flops: {}, bandwidth: {}, absent: [] };
 
 async function main(): Promise<void> {
   const { values: options } = parseArgs({ options: OPTIONS, allowNegative: true });
@@ -47,38 +88,23 @@ async function main(): Promise<void> {
     ? { rounds: 1, seconds: 0.1, threads }
     : { rounds: 3, seconds: 0.25, threads };
   const where = machine();
-  const peers = options.peers ? await startPeers(threads) : [];
+  const peers = options.times ? await startPeers(threads, options.peers) : [];
   const { found, absent } = sides(peers, plan);
   console.log(describeMachine(where));
   for (const reason of absent) console.log(`absent: ${reason}`);
   // The isa of native first: bandwidth is measured by its vectors.
-  const limits = measureLimits(
-    [...new Set(found.filter(({ peer }) => !peer).map(({ isa }) => isa))],
-    threads,
-  );
-  console.log(`${describeLimits(limits)}\n\n${head()}`);
-
-  const rows: Row[] = [];
-  for (const work of works) {
-    const one = await runWork(work, found, plan);
-    if (one.results.length > 0) console.log(lines(work, one.results, limits));
-    for (const reason of one.refused) console.log(`  none of ${reason}`);
-    if (one.results.length > 0) rows.push({ work, results: one.results });
-  }
+  const isas = [...new Set(found.filter(({ peer }) => !peer).map(({ isa }) => isa))];
+  const limits = options.times ? measureLimits(isas, threads) : NO_LIMITS;
+  const rows = options.times ? await timeWorks(works, found, plan, limits) : [];
   for (const peer of peers) peer.stop();
   const results = rows.flatMap((row) => row.results);
-  console.log(`\n${verdict(results)}`);
   if (old) console.log(`\n${describeChanges(changes(old, results))}`);
-  const write = (file: string | undefined, text: string): void => {
-    if (!file) return;
-    writeFileSync(file, text);
-    console.log(`written to ${file}`);
-  };
-  write(options.json, JSON.stringify({ machine: where, plan, limits, absent, results }, null, 1));
+  const memory = options.memory ? await weighSteps(works, options.peers) : [];
+  write(options.json, JSON.stringify({ machine: where, plan, limits, absent, results, memory }, null, 1));
   const groups = Object.entries(GROUPS).map(
     ([group, all]) => [group, rows.filter(({ work }) => all.includes(work))] as const,
   );
-  write(options.html, page({ machine: where, limits, absent, groups }));
+  write(options.html, page({ machine: where, limits, absent, groups, memory }));
 }
 
 main().catch((error: unknown) => {

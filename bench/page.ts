@@ -1,6 +1,7 @@
 // The figures as one page without scripts or anything from outside: bars by work, light or dark with the reader's system.
 import { sizeName, WORKING_SETS, type Limits } from './limits.js';
 import { summary } from './measure.js';
+import { type Footprint } from './memory.js';
 import { bestPeer, describeMachine, NOISY, rateOf, ratio, showTime, type Machine } from './report.js';
 import type { Result, Work } from './runner.js';
 
@@ -15,6 +16,7 @@ export interface Page {
   absent: readonly string[];
   /** Rows by the name of their group. */
   groups: readonly (readonly [string, readonly Row[]])[];
+  memory: readonly Footprint[];
 }
 
 const STYLE = `
@@ -121,7 +123,7 @@ function limitTable({ bandwidth, flops, absent }: Limits): string {
 }
 
 /** The whole page. */
-export function page({ machine, limits, absent, groups }: Page): string {
+export function page({ machine, limits, absent, groups, memory }: Page): string {
   const full = groups.filter(([, all]) => all.length > 0);
   const sections = full.map(
     ([group, all]) =>

@@ -1,4 +1,5 @@
-// The peers: where each is looked for. All are optional.
+// The peers: where each is looked for. All are optional. This library is one of them where it must start anew to run
+// in another way.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
@@ -8,7 +9,12 @@ import { Peer, type Command } from './peer.js';
 // This file runs from build/apps/bench.
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const installed = path.join(root, 'build', 'peers');
-const TFJS = ['@tensorflow/tfjs@4.22.0', '@tensorflow/tfjs-backend-wasm@4.22.0'];
+const PACKAGES = [
+  '@tensorflow/tfjs@4.22.0',
+  '@tensorflow/tfjs-backend-wasm@4.22.0',
+  '@jax-js/jax@0.1.25',
+  'numpy-ts@1.7.0',
+];
 
 /** Python's peers keep the memory that they free, as PyTorch's users are told to arrange: page faults would be most of its time. */
 const KEEP_MEMORY = {
@@ -22,7 +28,7 @@ export function installPeers(): void {
   mkdirSync(installed, { recursive: true });
   const { status } = spawnSync(
     'npm',
-    ['install', '--no-audit', '--no-fund', '--prefix', installed, ...TFJS],
+    ['install', '--no-audit', '--no-fund', '--prefix', installed, ...PACKAGES],
     {
       stdio: ['ignore', 'inherit', 'inherit'],
       shell: process.platform === 'win32',
@@ -31,21 +37,68 @@ export function installPeers(): void {
   if (status !== 0) throw new Error('the peers could not be installed');
 }
 
-/** `-B`: nothing is written beside the sources. */
+/** `-B`: nothing is written beside the sources. Compiling a model may take minutes. */
 const python = (script: string, ...args: string[]): Command => ({
   file: process.env['THALWEG_PYTHON'] ?? 'python3',
   args: ['-uB', path.join(root, 'bench', 'peers', script), ...args],
-  env: KEEP_MEMORY,
+  env: { TORCHINDUCTOR_CACHE_DIR: path.join(root, 'build', 'bench', 'inductor') },
+  patience: 600,
 });
 
-/** JAX settles its threads when it starts, so there is one for each number of threads. */
-export function startPeers(threads: readonly number[]): Promise<Peer[]> {
-  return Promise.all([
-    Peer.start('PyTorch', python('torch.py')),
-    ...threads.map((n) => Peer.start('JAX', python('jax.py', String(n)))),
-    Peer.start('tfjs-wasm', {
-      file: process.execPath,
-      args: [fileURLToPath(new URL('peers/tfjs.js', import.meta.url)), installed],
-    }),
-  ]);
+const node = (script: string): Command => ({
+  file: process.execPath,
+  args: [fileURLToPath(new URL(`peers/${script}`, import.meta.url)), installed],
+  patience: 40,
+});
+
+const own = (backend: string, replay: 'on' | 'off'): Command => ({
+  ...node('thalweg.js'),
+  env: { THALWEG_BACKEND: backend, THALWEG_REPLAY: replay },
+  patience: 120,
+  own: true,
+});
+
+interface Entry {
+  name: string;
+  command: (threads: number) => Command;
+  /** It settles its threads, or what it compiles, when it starts: one process runs for each number of threads. */
+  fixed?: boolean;
 }
+
+const EAGER: Entry = { name: 'native, eager', command: () => own('native', 'off') };
+const PYTHON: readonly Entry[] = [
+  { name: 'PyTorch', command: () => python('pytorch.py') },
+  { name: 'torch.compile', command: (n) => python('pytorch.py', String(n)), fixed: true },
+  { name: 'JAX', command: (n) => python('jax_peer.py', String(n)), fixed: true },
+];
+const SCRIPTS: readonly Entry[] = [
+  { name: 'tfjs-wasm', command: () => node('tfjs.js') },
+  { name: 'jax-js', command: () => node('jaxjs.js') },
+  { name: 'numpy-ts', command: () => node('numpyts.js') },
+];
+
+const start = (entries: readonly Entry[], threads: readonly number[]): Promise<Peer[]> =>
+  Promise.all(
+    entries.flatMap(({ name, command, fixed }) =>
+      (fixed ? threads : threads.slice(0, 1)).map((n) => {
+        const { env, ...rest } = command(n);
+        return Peer.start(name, { ...rest, env: { ...env, ...KEEP_MEMORY } });
+      }),
+    ),
+  );
+
+/** Those whose times are taken; without `others`, this library's eager form alone. */
+export const startPeers = (threads: readonly number[], others: boolean): Promise<Peer[]> =>
+  start(others ? [EAGER, ...PYTHON, ...SCRIPTS] : [EAGER], threads);
+
+/**
+ * Those whose memory is measured, each to be started for one step. They free memory as they like: kept, it would be
+ * counted as theirs.
+ */
+export const memorySides = (others: boolean): (readonly [string, Command])[] =>
+  [
+    { name: 'native', command: () => own('native', 'on') },
+    EAGER,
+    { name: 'wasm', command: () => own('wasm', 'on') },
+    ...(others ? PYTHON : []),
+  ].map(({ name, command }) => [name, command(1)]);

@@ -72,7 +72,7 @@ export function rateOf({ rate }: Work, { median, isa, threads }: Result, limits:
 }
 
 const HEAD = ['work', 'side', 'time', 'rate', '% limit', 'per', '±', 'speed'];
-const WIDTH = [36, 19, 8, 12, 7, 14, 5, 0];
+const WIDTH = [43, 23, 8, 12, 7, 14, 5, 0];
 const line = (cells: readonly string[]): string =>
   cells.map((cell, k) => (k < 2 ? cell.padEnd(WIDTH[k]!) : cell.padStart(WIDTH[k]!))).join('  ');
 

@@ -32,7 +32,7 @@ export interface Prepared {
   end?(): void;
 }
 
-interface Side {
+export interface Side {
   label: string;
   threads: number;
   peer: boolean;
@@ -100,11 +100,14 @@ function foreign(peer: Peer, threads: number, isa: string): Side {
   return {
     label: `${peer.name} ${threads}T`,
     threads,
-    peer: true,
+    peer: !peer.own,
     isa: peer.isa ?? isa,
     open: ({ kind, args }) =>
       Promise.resolve({
-        samples: (seconds) => peer.ask({ kind, args, threads, seconds }),
+        samples: async (seconds) => {
+          const { samples, absent } = await peer.ask({ kind, args, threads, seconds });
+          return samples ?? absent ?? 'no answer';
+        },
         end: () => undefined,
       }),
   };
@@ -130,7 +133,7 @@ export function sides(peers: readonly Peer[], plan: Plan): { found: Side[]; abse
   for (const peer of peers) {
     if (peer.absent) absent.push(`${peer.name}: ${peer.absent}`);
     else {
-      const taken = plan.threads.filter((n) => n >= peer.minThreads && n <= peer.maxThreads);
+      const taken = plan.threads.filter((n) => peer.takes(n));
       found.push(...taken.map((n) => foreign(peer, n, found[0]!.isa)));
     }
   }

@@ -1,11 +1,10 @@
-// TensorFlow.js on its WASM backend, from the folder named on the command line. Answers as torch.py does; what the
-// backend cannot do (gradients of convolutions, for one) it reports as absent.
+// TensorFlow.js on its WASM backend, from the folder named on the command line. What the backend cannot do (gradients of
+// convolutions, for one) it reports as absent.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
-import { measure } from '../measure.js';
-import { UNKNOWN_WORK, type Question } from '../peer.js';
+import { UNKNOWN_WORK } from '../peer.js';
+import { notInstalled, say, serve, type Make, type Run } from './serve.js';
 
 interface T {
   dispose(): void;
@@ -36,8 +35,7 @@ interface Tf {
   relu(x: T): T;
   softmax(x: T, dim: number): T;
 }
-type Run = () => unknown;
-type Make = (tf: Tf, ...args: never[]) => Run;
+type Kind = (tf: Tf, ...args: never[]) => Run;
 
 const call = (tf: Tf, op: string, ...xs: unknown[]): T =>
   (tf as unknown as Record<string, (...xs: unknown[]) => T>)[op]!(...xs);
@@ -48,37 +46,37 @@ const UNARY =
 const BINARY = 'add sub mul div pow maximum minimum'.split(' ');
 
 const unary =
-  (op: string): Make =>
+  (op: string): Kind =>
   (tf, n: number) => {
     const x = tf.randomUniform([n], 0.5, 1.5);
     return () => call(tf, op, x).dispose();
   };
 
 const binary =
-  (op: string): Make =>
+  (op: string): Kind =>
   (tf, n0: number, n1: number, n2: number) => {
     const [a, b] = [tf.randomUniform([n0 * n1 * n2], 0.5, 1.5), tf.randomUniform([n0 * n1 * n2], 0.5, 1.5)];
     return () => call(tf, op, a, b).dispose();
   };
 
 const reduction =
-  (op: string): Make =>
+  (op: string): Kind =>
   (tf, outer: number, n: number, inner: number) => {
     const x = tf.randomNormal([outer, n, inner]);
     return () => call(tf, op, x, 1).dispose();
   };
 
-const sgemm: Make = (tf, m: number, n: number, k: number, ta: number, tb: number) => {
+const sgemm: Kind = (tf, m: number, n: number, k: number, ta: number, tb: number) => {
   const [a, b] = [tf.randomNormal(ta ? [k, m] : [m, k]), tf.randomNormal(tb ? [n, k] : [k, n])];
   return () => tf.matMul(a, b, ta === 1, tb === 1).dispose();
 };
 
-const softmax: Make = (tf, rows: number, cols: number) => {
+const softmax: Kind = (tf, rows: number, cols: number) => {
   const x = tf.randomNormal([rows, cols]);
   return () => tf.softmax(x, -1).dispose();
 };
 
-const conv2d: Make = (tf, n: number, c: number, h: number, w: number, k: number, r: number, s: number) => {
+const conv2d: Kind = (tf, n: number, c: number, h: number, w: number, k: number, r: number, s: number) => {
   const [x, weight] = [tf.randomNormal([n, h, w, c]), tf.randomNormal([r, s, c, k])];
   return () => tf.conv2d(x, weight, 1, 'same').dispose();
 };
@@ -97,7 +95,7 @@ function rule(tf: Tf, name: string): Optimizer {
   return make(tf);
 }
 
-const optimizer: Make = (tf, name: string, tensors: number, length: number) => {
+const optimizer: Kind = (tf, name: string, tensors: number, length: number) => {
   const opt = rule(tf, name);
   const gradients = Object.fromEntries(
     Array.from({ length: tensors }, (_, k) => {
@@ -141,7 +139,7 @@ function step(
 
 const batchOf = (x: T): number => (x as unknown as { shape: number[] }).shape[0]!;
 
-const cnn: Make = (tf, name: string) => {
+const cnn: Kind = (tf, name: string) => {
   const filters = [tf.variable(tf.randomNormal([3, 3, 1, 32])), tf.variable(tf.randomNormal([3, 3, 32, 64]))];
   const features = (x: T): T =>
     tf.reshape(
@@ -151,7 +149,7 @@ const cnn: Make = (tf, name: string) => {
   return step(tf, name, tf.randomNormal([64, 28, 28, 1]), [64 * 49, 128, 10], features, filters);
 };
 
-const KINDS: Record<string, Make> = {
+const KINDS: Record<string, Kind> = {
   ...Object.fromEntries(UNARY.map((op) => [op, unary(op)])),
   ...Object.fromEntries(BINARY.map((op) => [op, binary(op)])),
   sum: reduction('sum'),
@@ -162,26 +160,12 @@ const KINDS: Record<string, Make> = {
   optimizer,
   tiny: (tf, name: string) => step(tf, name, tf.randomNormal([16, 16]), [16, 32, 10]),
   mlp: (tf, name: string) => step(tf, name, tf.randomNormal([128, 784]), [784, 512, 256, 10]),
+  deep: (tf, name: string) => step(tf, name, tf.randomNormal([32, 64]), [...Array<number>(21).fill(64), 10]),
   cnn,
 };
 
-const say = (answer: object): void => console.log(JSON.stringify(answer));
-
-function answer(tf: Tf, { kind, args, seconds }: Question): object {
-  const make = KINDS[kind];
-  if (!make) return { absent: UNKNOWN_WORK };
-  try {
-    const run = make(tf, ...(args as never[]));
-    run();
-    return { samples: measure(run, seconds) };
-  } catch (error) {
-    return { absent: (error as Error).message.split('\n')[0] };
-  }
-}
-
 async function main(folder: string): Promise<void> {
-  if (!existsSync(path.join(folder, 'node_modules', '@tensorflow', 'tfjs')))
-    return say({ absent: 'not installed (`npm run bench -- --install-peers`)' });
+  if (!existsSync(path.join(folder, 'node_modules', '@tensorflow', 'tfjs'))) return say(notInstalled);
   const require = createRequire(path.join(folder, 'package.json'));
   // The library writes notices to standard output, where answers belong.
   console.info = console.warn = (...text: unknown[]) => console.error(...text);
@@ -190,8 +174,11 @@ async function main(folder: string): Promise<void> {
   backend.setWasmPaths?.(path.join(folder, 'node_modules/@tensorflow/tfjs-backend-wasm/dist/'));
   await tf.setBackend('wasm');
   await tf.ready();
-  say({ version: tf.version_core, maxThreads: 1, isa: 'simd128' });
-  createInterface(process.stdin).on('line', (line) => say(answer(tf, JSON.parse(line) as Question)));
+  const kinds = Object.entries(KINDS).map(([kind, make]): [string, Make] => [
+    kind,
+    (...args: never[]) => make(tf, ...args),
+  ]);
+  await serve(Object.fromEntries(kinds), { version: tf.version_core, maxThreads: 1, isa: 'simd128' });
 }
 
 main(process.argv[2]!).catch((error: unknown) => say({ absent: String(error) }));

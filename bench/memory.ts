@@ -1,0 +1,64 @@
+// The memory of training steps: each step runs in a process of its own, which tells by how much it grew.
+import { CASES } from './models.js';
+import { Peer, UNKNOWN_WORK, type Growth } from './peer.js';
+import { memorySides } from './peers.js';
+import type { Spec, Work } from './runner.js';
+
+/** Steps over which the steady size is the largest. */
+const STEPS = 50;
+
+/** What one side needs for one step. */
+export interface Footprint extends Growth {
+  work: string;
+  side: string;
+  peer: boolean;
+}
+
+const asSpec = ({ kind, args }: Spec): Spec => ({ kind, args });
+
+/** The smallest net, run before anything is measured. */
+const FIRST: Spec = { kind: CASES[0]!.kind, args: [CASES[0]!.optimizer, CASES[0]!.parameters] };
+
+/** Measures each work on each side, one after the other, with one thread. */
+export async function measureMemory(
+  works: readonly Work[],
+  others: boolean,
+): Promise<{ list: Footprint[]; absent: string[] }> {
+  const list: Footprint[] = [];
+  const absent = new Set<string>();
+  for (const work of works)
+    for (const [name, command] of memorySides(others)) {
+      const peer = await Peer.start(name, command);
+      const question = { ...asSpec(work), threads: 1, seconds: 0, steps: STEPS, first: FIRST };
+      const { growth, absent: why = 'no answer' } = await peer.ask(question);
+      peer.stop();
+      if (growth) list.push({ work: work.name, side: peer.name, peer: !peer.own, ...growth });
+      else if (why !== UNKNOWN_WORK)
+        absent.add(peer.absent ? `${name}: ${why}` : `${name}, ${work.name}: ${why}`);
+    }
+  return { list, absent: [...absent] };
+}
+
+export const showBytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+/** The peer that needs least at its peak. */
+export const smallestPeer = (one: Footprint, all: readonly Footprint[]): Footprint | undefined =>
+  all.filter(({ work, peer }) => peer && work === one.work).sort((a, b) => a.peak - b.peak)[0];
+
+/** A line a side. */
+export function describeFootprints(list: readonly Footprint[]): string {
+  const row = (cells: readonly string[]): string =>
+    `${cells[0]!.padEnd(41)}  ${cells[1]!.padEnd(20)}  ${cells[2]!.padStart(10)}  ${cells[3]!.padStart(10)}  ${cells[4]!}`;
+  const lines = list.map((one, k) => {
+    const rival = smallestPeer(one, list);
+    const part = rival && rival !== one ? `${(one.peak / rival.peak).toFixed(2)} × ${rival.side}` : '';
+    const name = list[k - 1]?.work === one.work ? '' : one.work;
+    return row([name, one.side, showBytes(one.peak), showBytes(one.steady), part]).trimEnd();
+  });
+  return [
+    'Memory: growth of a process that trains this alone, at most from making the model on, and over the last',
+    `${STEPS} steps; after a few steps of the smallest net, so that libraries' own code and pools are not counted.`,
+    row(['work', 'side', 'peak', 'steady', '']).trimEnd(),
+    ...lines,
+  ].join('\n');
+}
