@@ -59,12 +59,15 @@ async function timeWorks(
   return rows;
 }
 
-/** Measures the memory of those works that are training steps. */
-async function weighSteps(works: readonly Work[], peers: boolean): Promise<Footprint[]> {
+/** Measures the memory of those works that are training steps; adds to `absent` who did not answer. */
+async function weighSteps(works: readonly Work[], peers: boolean, absent: string[]): Promise<Footprint[]> {
   const chosen = works.filter((work) => steps.includes(work));
-  const { list, absent } = await measureMemory(chosen, peers);
+  const { list, silent } = await measureMemory(chosen, peers);
   console.log(`\n${describeFootprints(list)}`);
-  for (const reason of absent) console.log(`absent: ${reason}`);
+  for (const reason of silent.filter((one) => !absent.includes(one))) {
+    console.log(`absent: ${reason}`);
+    absent.push(reason);
+  }
   return list;
 }
 
@@ -99,7 +102,7 @@ async function main(): Promise<void> {
   for (const peer of peers) peer.stop();
   const results = rows.flatMap((row) => row.results);
   if (old) console.log(`\n${describeChanges(changes(old, results))}`);
-  const memory = options.memory ? await weighSteps(works, options.peers) : [];
+  const memory = options.memory ? await weighSteps(works, options.peers, absent) : [];
   write(options.json, JSON.stringify({ machine: where, plan, limits, absent, results, memory }, null, 1));
   const groups = Object.entries(GROUPS).map(
     ([group, all]) => [group, rows.filter(({ work }) => all.includes(work))] as const,

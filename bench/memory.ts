@@ -1,11 +1,11 @@
 // The memory of training steps: each step runs in a process of its own, which tells by how much it grew.
 import { CASES } from './models.js';
-import { Peer, UNKNOWN_WORK, type Growth } from './peer.js';
+import { Peer, type Growth } from './peer.js';
 import { memorySides } from './peers.js';
 import type { Spec, Work } from './runner.js';
 
 /** Steps over which the steady size is the largest. */
-const STEPS = 50;
+export const STEPS = 50;
 
 /** What one side needs for one step. */
 export interface Footprint extends Growth {
@@ -19,24 +19,25 @@ const asSpec = ({ kind, args }: Spec): Spec => ({ kind, args });
 /** The smallest net, run before anything is measured. */
 const FIRST: Spec = { kind: CASES[0]!.kind, args: [CASES[0]!.optimizer, CASES[0]!.parameters] };
 
-/** Measures each work on each side, one after the other, with one thread. */
+/** Measures each work on each side, one after the other, with one thread. `silent` says who gave no figure, and why. */
 export async function measureMemory(
   works: readonly Work[],
   others: boolean,
-): Promise<{ list: Footprint[]; absent: string[] }> {
+): Promise<{ list: Footprint[]; silent: string[] }> {
   const list: Footprint[] = [];
-  const absent = new Set<string>();
+  const silent = new Set<string>();
+  const sides = new Map(memorySides(others));
   for (const work of works)
-    for (const [name, command] of memorySides(others)) {
+    for (const [name, command] of sides) {
       const peer = await Peer.start(name, command);
       const question = { ...asSpec(work), threads: 1, seconds: 0, steps: STEPS, first: FIRST };
-      const { growth, absent: why = 'no answer' } = await peer.ask(question);
+      const { growth, absent = 'no answer' } = await peer.ask(question);
       peer.stop();
       if (growth) list.push({ work: work.name, side: peer.name, peer: !peer.own, ...growth });
-      else if (why !== UNKNOWN_WORK)
-        absent.add(peer.absent ? `${name}: ${why}` : `${name}, ${work.name}: ${why}`);
+      else silent.add(peer.absent ? `${name}: ${absent}` : `${name}, ${work.name}: ${absent}`);
+      if (peer.absent) sides.delete(name);
     }
-  return { list, absent: [...absent] };
+  return { list, silent: [...silent] };
 }
 
 export const showBytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

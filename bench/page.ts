@@ -1,7 +1,7 @@
 // The figures as one page without scripts or anything from outside: bars by work, light or dark with the reader's system.
 import { sizeName, WORKING_SETS, type Limits } from './limits.js';
 import { summary } from './measure.js';
-import { type Footprint } from './memory.js';
+import { showBytes, smallestPeer, STEPS, type Footprint } from './memory.js';
 import { bestPeer, describeMachine, NOISY, rateOf, ratio, showTime, type Machine } from './report.js';
 import type { Result, Work } from './runner.js';
 
@@ -42,7 +42,7 @@ th:first-child,.left{text-align:left}tbody th{vertical-align:top;font-weight:600
 svg{display:block;height:10px;width:100%;border-radius:3px;background:var(--rest)}td.bar{width:22%;min-width:120px}
 td.reach svg{width:44px;height:6px;display:inline-block;vertical-align:middle}
 td.reach span{display:inline-block;min-width:46px}
-.native{fill:var(--native)}.wasm{fill:var(--wasm)}.peer{fill:var(--peer)}
+.native{fill:var(--native)}.eager{fill:var(--native);opacity:.55}.wasm{fill:var(--wasm)}.peer{fill:var(--peer)}
 .soft{color:var(--soft)}.bad{color:var(--bad)}.win{font-weight:650}
 `;
 
@@ -52,7 +52,8 @@ const bar = (part: number, kind: string): string =>
   `<svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">` +
   `<rect class="${kind}" width="${Math.min(100, 100 * part).toFixed(1)}" height="10"/></svg>`;
 
-const kindOf = ({ peer, side }: Result): string => (peer ? 'peer' : side.split(' ')[0]!);
+const kindOf = ({ peer, side }: Pick<Result, 'peer' | 'side'>): string =>
+  peer ? 'peer' : side.startsWith('native, eager') ? 'eager' : side.split(' ')[0]!;
 
 function side(r: Result, { work, results }: Row, limits: Limits): string {
   const kind = kindOf(r);
@@ -101,6 +102,35 @@ function tiles(group: string, all: readonly Row[]): string[] {
   });
 }
 
+function footprint(one: Footprint, all: readonly Footprint[], largest: number): string {
+  const rival = smallestPeer(one, all);
+  const part = rival && rival !== one ? `${(one.peak / rival.peak).toFixed(2)} × ${rival.side}` : '';
+  const less = !one.peer && rival && one.peak < rival.peak;
+  return [
+    `<td class="left${one.peer ? ' soft' : ''}">${escape(one.side)}</td>`,
+    `<td class="bar">${bar(one.peak / largest, kindOf(one))}</td>`,
+    `<td>${showBytes(one.peak)}</td><td>${showBytes(one.steady)}</td>`,
+    `<td class="left ${less ? 'win' : 'soft'}">${escape(part)}</td>`,
+  ].join('');
+}
+
+function memoryTable(all: readonly Footprint[]): string {
+  const works = [...new Set(all.map(({ work }) => work))];
+  const bodies = works.map((work) => {
+    const own = all.filter((one) => one.work === work);
+    const largest = Math.max(...own.map(({ peak }) => peak));
+    const name = `<th rowspan="${own.length}">${escape(work)}</th>`;
+    const lines = own.map((one, k) => `<tr>${k === 0 ? name : ''}${footprint(one, own, largest)}</tr>`);
+    return `<tbody>${lines.join('\n')}</tbody>`;
+  });
+  return (
+    `<h2>memory of steps</h2><p>Growth of a process that trains this alone with one thread: at most from making the model on, ` +
+    `and over the last ${STEPS} steps. Shorter is smaller.</p><div class="scroll"><table><thead><tr><th>work</th>` +
+    `<th class="left">side</th><th class="left">peak, shorter is smaller</th><th>peak</th><th>steady</th>` +
+    `<th class="left">peak against the smallest peer</th></tr></thead>${bodies.join('\n')}</table></div>`
+  );
+}
+
 function limitTable({ bandwidth, flops, absent }: Limits): string {
   const cells = (tag: string, list: readonly string[]): string =>
     list.map((cell) => `<${tag}>${cell}</${tag}>`).join('');
@@ -139,6 +169,7 @@ The tiles: times as fast as the best peer of a row with as many threads, median 
 ${absent.map((reason) => `<p>Absent: ${escape(reason)}</p>`).join('\n')}
 <div class="tiles">${full.flatMap(([group, all]) => tiles(group, all)).join('\n')}</div>
 ${sections.join('\n')}
+${memory.length > 0 ? memoryTable(memory) : ''}
 <h2>Limits of this machine</h2>
 ${limitTable(limits)}
 </main></body></html>

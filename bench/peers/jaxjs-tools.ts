@@ -8,15 +8,13 @@ export interface A {
   size: number;
   dispose(): void;
   blockUntilReady(): Promise<A>;
-  dataSync(): Float32Array;
   data(): Promise<Float32Array>;
   add(x: A | number): A;
   sub(x: A | number): A;
   mul(x: A | number): A;
   div(x: A | number): A;
-  sum(axis?: number | number[], options?: { keepdims?: boolean }): A;
-  mean(axis?: number | number[], options?: { keepdims?: boolean }): A;
-  max(axis?: number | number[]): A;
+  sum(): A;
+  max(axes: number[]): A;
   transpose(order?: number[]): A;
   reshape(shape: number[]): A;
 }
@@ -24,54 +22,55 @@ export interface A {
 /** Arrays in arrays and plain objects. */
 export type Tree = A | null | Tree[] | { [key: string]: Tree };
 
+type Unary = (x: A) => A;
+type Fill = (shape: number[]) => A;
+
 export interface Jax {
-  init(device: string): Promise<string[]>;
-  defaultDevice(device: string): void;
-  numpy: Record<string, (...args: never[]) => A> & {
-    matmul(a: A, b: A): A;
-    dot(a: A, b: A): A;
-    array(values: Float32Array | Int32Array, options?: { shape?: number[]; dtype?: string }): A;
-    zeros(shape: number[]): A;
-    ones(shape: number[]): A;
-    sqrt(x: A): A;
-    tanh(x: A): A;
-    maximum(a: A, b: A): A;
-    square(x: A): A;
-    split(x: A, parts: number, axis: number): A[];
-    power(a: number, b: A): A;
+  init: (device: string) => Promise<string[]>;
+  defaultDevice: (device: string) => void;
+  numpy: Record<string, (...args: never[]) => unknown> & {
+    matmul: (a: A, b: A) => A;
+    dot: (a: A, b: A) => A;
+    array: (values: Float32Array | Int32Array, options?: { dtype?: string }) => A;
+    zeros: Fill;
+    ones: Fill;
+    sqrt: Unary;
+    tanh: Unary;
+    maximum: (a: A, b: A) => A;
+    split: (x: A, parts: number, axis: number) => A[];
   };
-  nn: Record<'relu' | 'sigmoid' | 'silu' | 'softplus', (x: A) => A> & {
-    gelu(x: A, options?: { approximate?: boolean }): A;
-    softmax(x: A, axis: number): A;
-    logSoftmax(x: A, axis: number): A;
-    oneHot(x: A, classes: number): A;
-    dotProductAttention(q: A, k: A, v: A, options: { isCausal: boolean }): A;
+  nn: Record<'relu' | 'sigmoid' | 'silu' | 'softplus', Unary> & {
+    gelu: (x: A, options?: { approximate?: boolean }) => A;
+    softmax: (x: A, axis: number) => A;
+    logSoftmax: (x: A, axis: number) => A;
+    oneHot: (x: A, classes: number) => A;
+    standardize: Unary;
   };
   lax: {
-    erf(x: A): A;
-    convGeneralDilated(x: A, filter: A, strides: number[], padding: string): A;
+    erf: Unary;
+    convGeneralDilated: (x: A, filter: A, strides: number[], padding: string) => A;
   };
   random: {
-    key(seed: number): A;
-    normal(key: A, shape: number[]): A;
-    uniform(key: A, shape: number[], options: { minval: number; maxval: number }): A;
+    key: (seed: number) => A;
+    normal: (key: A, shape: number[]) => A;
+    uniform: (key: A, shape: number[], options: { minval: number; maxval: number }) => A;
   };
   tree: {
-    leaves(tree: Tree): A[];
-    ref<T extends Tree>(tree: T): T;
-    structure(tree: Tree): unknown;
-    unflatten(structure: unknown, leaves: A[]): Tree;
+    leaves: (tree: Tree) => A[];
+    ref: <T extends Tree>(tree: T) => T;
+    structure: (tree: Tree) => unknown;
+    unflatten: (structure: unknown, leaves: A[]) => Tree;
   };
-  jit<F>(f: F): F;
-  valueAndGrad<P extends Tree>(f: (params: P, ...rest: A[]) => A): (params: P, ...rest: A[]) => [A, P];
+  jit: <F>(f: F) => F;
+  valueAndGrad: <P extends Tree>(f: (params: P, ...rest: A[]) => A) => (params: P, ...rest: A[]) => [A, P];
 }
 
 export interface Tools {
-  normal(...shape: number[]): A;
+  normal: (...shape: number[]) => A;
   /** Positive numbers about one. */
-  uniform(...shape: number[]): A;
+  uniform: (...shape: number[]) => A;
   /** What is timed: a compiled call, and its result. */
-  jitted(f: (...xs: A[]) => A, ...inputs: A[]): Run;
+  jitted: (f: (...xs: A[]) => A, ...inputs: A[]) => Run;
 }
 
 export function makeTools({ random, jit }: Jax): Tools {
