@@ -1,5 +1,5 @@
-// `npm run bench [-- --only NAMES --quick --memory --no-times --json FILE --compare FILE --html FILE --no-peers --install-peers]`:
-// see README.md in this folder.
+// `npm run bench [-- --only NAMES --quick --memory --no-times --json FILE --compare FILE --html FILE --no-peers
+// --without NAMES --install-peers]`: see README.md in this folder.
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
@@ -10,7 +10,7 @@ import { describeLimits, measureLimits, type Limits } from './limits.js';
 import { describeFootprints, measureMemory, type Footprint } from './memory.js';
 import { ops } from './ops.bench.js';
 import { page, type Row } from './page.js';
-import { installPeers, startPeers } from './peers.js';
+import { installPeers, startPeers, type Wanted } from './peers.js';
 import { describeMachine, head, lines, machine, verdict } from './report.js';
 import { runWork, sides, type Plan, type Side, type Work } from './runner.js';
 import { steps } from './steps.bench.js';
@@ -24,6 +24,7 @@ const OPTIONS = {
   compare: { type: 'string' },
   html: { type: 'string' },
   peers: { type: 'boolean', default: true },
+  without: { type: 'string' },
   'install-peers': { type: 'boolean', default: false },
   list: { type: 'boolean', default: false },
 } as const;
@@ -60,9 +61,9 @@ async function timeWorks(
 }
 
 /** Measures the memory of those works that are training steps; adds to `absent` who did not answer. */
-async function weighSteps(works: readonly Work[], peers: boolean, absent: string[]): Promise<Footprint[]> {
+async function weighSteps(works: readonly Work[], wanted: Wanted, absent: string[]): Promise<Footprint[]> {
   const chosen = works.filter((work) => steps.includes(work));
-  const { list, silent } = await measureMemory(chosen, peers);
+  const { list, silent } = await measureMemory(chosen, wanted);
   console.log(`\n${describeFootprints(list)}`);
   for (const reason of silent.filter((one) => !absent.includes(one))) {
     console.log(`absent: ${reason}`);
@@ -90,8 +91,10 @@ async function main(): Promise<void> {
   const plan: Plan = options.quick
     ? { rounds: 1, seconds: 0.1, threads }
     : { rounds: 3, seconds: 0.25, threads };
+  const left = options.without?.toLowerCase().split(',') ?? [];
+  const wanted: Wanted = (name) => options.peers && !left.includes(name.toLowerCase());
   const where = machine();
-  const peers = options.times ? await startPeers(threads, options.peers) : [];
+  const peers = options.times ? await startPeers(threads, wanted) : [];
   const { found, absent } = sides(peers, plan);
   console.log(describeMachine(where));
   for (const reason of absent) console.log(`absent: ${reason}`);
@@ -102,7 +105,7 @@ async function main(): Promise<void> {
   for (const peer of peers) peer.stop();
   const results = rows.flatMap((row) => row.results);
   if (old) console.log(`\n${describeChanges(changes(old, results))}`);
-  const memory = options.memory ? await weighSteps(works, options.peers, absent) : [];
+  const memory = options.memory ? await weighSteps(works, wanted, absent) : [];
   write(options.json, JSON.stringify({ machine: where, plan, limits, absent, results, memory }, null, 1));
   const groups = Object.entries(GROUPS).map(
     ([group, all]) => [group, rows.filter(({ work }) => all.includes(work))] as const,

@@ -1,7 +1,7 @@
 // The memory of training steps: each step runs in a process of its own, which tells by how much it grew.
 import { CASES } from './models.js';
 import { Peer, type Growth } from './peer.js';
-import { memorySides } from './peers.js';
+import { memorySides, type Wanted } from './peers.js';
 import type { Spec, Work } from './runner.js';
 
 /** Steps over which the steady size is the largest. */
@@ -22,11 +22,11 @@ const FIRST: Spec = { kind: CASES[0]!.kind, args: [CASES[0]!.optimizer, CASES[0]
 /** Measures each work on each side, one after the other, with one thread. `silent` says who gave no figure, and why. */
 export async function measureMemory(
   works: readonly Work[],
-  others: boolean,
+  wanted: Wanted,
 ): Promise<{ list: Footprint[]; silent: string[] }> {
   const list: Footprint[] = [];
   const silent = new Set<string>();
-  const sides = new Map(memorySides(others));
+  const sides = new Map(memorySides(wanted));
   for (const work of works)
     for (const [name, command] of sides) {
       const peer = await Peer.start(name, command);

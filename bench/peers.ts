@@ -87,18 +87,21 @@ const start = (entries: readonly Entry[], threads: readonly number[]): Promise<P
     ),
   );
 
-/** Those whose times are taken; without `others`, this library's eager form alone. */
-export const startPeers = (threads: readonly number[], others: boolean): Promise<Peer[]> =>
-  start(others ? [EAGER, ...PYTHON, ...SCRIPTS] : [EAGER], threads);
+/** Which peers are asked, by name. */
+export type Wanted = (name: string) => boolean;
+
+/** Those whose times are taken; this library's eager form always. */
+export const startPeers = (threads: readonly number[], wanted: Wanted): Promise<Peer[]> =>
+  start([EAGER, ...[...PYTHON, ...SCRIPTS].filter(({ name }) => wanted(name))], threads);
 
 /**
  * Those whose memory is measured, each to be started for one step. They free memory as they like: kept, it would be
  * counted as theirs.
  */
-export const memorySides = (others: boolean): (readonly [string, Command])[] =>
+export const memorySides = (wanted: Wanted): (readonly [string, Command])[] =>
   [
     { name: 'native', command: () => own('native', 'on') },
     EAGER,
     { name: 'wasm', command: () => own('wasm', 'on') },
-    ...(others ? PYTHON : []),
+    ...PYTHON.filter(({ name }) => wanted(name)),
   ].map(({ name, command }) => [name, command(1)]);

@@ -85,8 +85,10 @@ def rowwise_grad(op):
 
 
 def conv(x, weight, stride=1):
+    """Padded alike on all sides, where "SAME" would pad one side more than the other."""
+    pad = weight.shape[0] // 2
     return lax.conv_general_dilated(
-        x, weight, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, weight, (stride, stride), ((pad, pad), (pad, pad)), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
