@@ -87,6 +87,14 @@ def make_kinds(compiled):
         x = x.to(memory_format=torch.channels_last)
         return plain(lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), x, weight, bias)
 
+    def group_norm(n, c, size, groups, *_):
+        x, weight, bias = torch.randn(n, c, size), torch.ones(c), torch.zeros(c)
+        return plain(lambda x, w, b: F.group_norm(x, groups, w, b), x, weight, bias)
+
+    def cross_entropy(rows, classes):
+        x, target = torch.randn(rows, classes), torch.randint(classes, (rows,))
+        return plain(lambda x, target: F.cross_entropy(x, target, reduction="none"), x, target)
+
     def attention(n, queries, keys, d, dv, *_):
         q, k, v = torch.randn(n, queries, d), torch.randn(n, keys, d), torch.randn(n, keys, dv)
         attend = F.scaled_dot_product_attention
@@ -141,6 +149,8 @@ def make_kinds(compiled):
         "avgPool2d": pool(F.avg_pool2d),
         "layerNorm": layer_norm,
         "batchNorm": batch_norm,
+        "groupNorm": group_norm,
+        "crossEntropy": cross_entropy,
         "attention": attention,
         "take": take,
         "takeGrad": take_grad,
