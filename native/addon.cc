@@ -52,7 +52,7 @@ class Instance : public Napi::Addon<Instance> {
     releasePool();
   }
 
-  Context context{availableCores(), {nullptr, 0}};
+  Context context{availableCores(), {nullptr, 0}, secondCache()};
   Choices choices = supported();
   const KernelSet* set = choices.sets[0];
   Heap memory{nullptr, 0};

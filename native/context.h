@@ -27,6 +27,8 @@ struct Scratch {
 struct Context {
   int threads;
   Scratch scratch;
+  /** Bytes of a core's second cache. */
+  i64 l2;
 };
 
 /** At least `bytes` of scratch on a page's start; what was there is lost. Throws std::bad_alloc. */
@@ -44,6 +46,8 @@ void runTasks(int threads, i64 tasks, Work work, void* data);
 
 /** Cores that this process may use: affinity and the cgroup's quota. */
 int availableCores();
+/** Bytes of a core's second cache; 1 MiB where the system does not say. */
+i64 secondCache();
 /** An environment came or went; with the last one the pool's threads end. */
 void retainPool();
 void releasePool();

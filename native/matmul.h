@@ -9,8 +9,11 @@ namespace THALWEG_NAMESPACE {
 
 /** Terms summed in registers before C is touched: a panel of TERMS × TILE_COLS reals passes through L1. */
 constexpr i64 TERMS = 384;
-/** Columns of B that are packed at a time: TERMS × COLS reals are 768 KiB and stay in an L2 of 1 MiB. */
-constexpr i64 COLS = 512;
+/** Columns of B that are packed at a time: with TERMS rows they take three quarters of L2. The number of
+ * terms does not ask for the caches, because it decides about the last bits. */
+INLINE i64 blockCols(const Context& cx) {
+  return most(1, cx.l2 * 3 / 4 / (TERMS * TILE_COLS * static_cast<i64>(sizeof(float)))) * TILE_COLS;
+}
 /** Tiles of A that are packed at a time: their rows are read side by side, and TERMS of them stay in L2. */
 constexpr i64 FACTOR_TILES = 8;
 /** Multiplications that are worth a second thread: two threads pay from about n = 64. */
@@ -25,19 +28,38 @@ struct MatrixProduct {
   Ending end;
 };
 
-/** Whether B is read where it is: it must lie in rows, and be so small that its rows share pages and stay in
- * L1 or L2. */
-INLINE bool readsInPlace(const MatrixProduct& q, i64 rows) {
-  return !q.tb && (rows <= 2 * TILE_ROWS || (q.k * q.n <= (q.ta ? 65536 : 163840) && q.ldb <= 1024));
+/** Whether B is read where it is: it must lie in rows and stay in L2 beside A and C, unless few rows of C
+ * read it. Rows that begin inside a cache line cost two accesses a load: packing them pays earlier. */
+INLINE bool readsInPlace(const Context& cx, const MatrixProduct& q, i64 rows) {
+  const i64 bytes = q.k * q.n * static_cast<i64>(sizeof(float));
+  return !q.tb &&
+         (rows <= 2 * TILE_ROWS || (q.ldb <= 1024 && bytes <= (q.ldb % LINE ? cx.l2 / 4 : cx.l2 * 4 / 5)));
 }
 
-/** Whether A is packed: transposed, its rows would be met page by page. */
-INLINE bool packsFactors(const MatrixProduct& q) { return q.ta && q.lda > 128 && q.n > 2 * TILE_COLS; }
+/** How factors of A reach the tiles: from where they lie; transposed ones in packed tiles, else they would be
+ * met page by page; rows a multiple of 2 KiB apart as a copy, because they compete for the same few places of
+ * L1. */
+enum class Factors { inPlace, packed, copied };
+
+INLINE Factors factorsOf(const MatrixProduct& q) {
+  if (q.ta) return q.lda > 128 && q.n > 2 * TILE_COLS ? Factors::packed : Factors::inPlace;
+  return TILE_ROWS > 8 && q.lda % 512 == 0 && q.m >= TILE_ROWS && q.n >= 8 * TILE_COLS ? Factors::copied
+                                                                                       : Factors::inPlace;
+}
+
+/** Reals from one copied row to the next: an odd number of lines, so that rows do not compete. */
+INLINE i64 copiedStep(i64 terms) { return (ceilDiv(terms, LINE) | 1) * LINE; }
+
+/** Scratch for the factors of a block, in reals. */
+INLINE i64 factorScratch(Factors how, i64 terms) {
+  if (how == Factors::packed) return FACTOR_TILES * FACTOR_STEP * terms;
+  return how == Factors::copied ? TILE_ROWS * copiedStep(terms) : 0;
+}
 
 /** Scratch that a range of a product needs, in reals. */
 INLINE i64 scratchOf(const MatrixProduct& q, i64 cols) {
-  const i64 factors = packsFactors(q) ? FACTOR_TILES * TILE_ROWS : 0;
-  return roundUp(least(q.k, TERMS) * (roundUp(least(cols, COLS), TILE_COLS) + factors) + 2 * W, 1024);
+  const i64 terms = least(q.k, TERMS), panels = terms * roundUp(cols, TILE_COLS);
+  return roundUp(panels + factorScratch(factorsOf(q), terms) + 2 * W, 1024);
 }
 
 /** One block of a product: `terms` from p on, `cols` columns from j on. Columns before `direct` are read from
@@ -67,75 +89,93 @@ static void productRows(const MatrixProduct& q, const Block& s, i64 i, i64 rows,
   walk(s.packed, TILE_COLS, s.terms * TILE_COLS, s.direct, s.cols - s.direct);
 }
 
+/** Tiles of rows [first, last) over a block. */
+static void productGroup(const MatrixProduct& q, const Block& s, i64 first, i64 last, i64 tiles,
+                         float* factors) {
+  const Factors how = factorsOf(q);
+  const float* a = q.a + (q.ta ? s.p * q.lda + first : first * q.lda + s.p);
+  if (how == Factors::packed) packFactors(factors, a, q.lda, s.terms, last - first, tiles);
+  for (i64 t = 0; t < tiles; ++t) {
+    const i64 at = tileStart(last - first, tiles, t), rows = tileStart(last - first, tiles, t + 1) - at;
+    if (how == Factors::packed) {
+      productRows(q, s, first + at, rows, factors + t * FACTOR_STEP * s.terms, FACTOR_STEP);
+    } else if (how == Factors::copied) {
+      copyRows(factors, copiedStep(s.terms), a + at * q.lda, q.lda, rows, s.terms);
+      productRows(q, s, first + at, rows, factors, copiedStep(s.terms));
+    } else {
+      productRows(q, s, first + at, rows, a + at * (q.ta ? 1 : q.lda), q.lda);
+    }
+  }
+}
+
 /** One block of terms of rows [i0, i1) and columns [j, j + cols). */
-static void productBlock(const MatrixProduct& q, i64 i0, i64 i1, i64 j, i64 cols, i64 p, i64 terms,
-                         float* scratch) {
+static void productBlock(const MatrixProduct& q, bool inPlace, i64 i0, i64 i1, i64 j, i64 cols, i64 p,
+                         i64 terms, float* scratch) {
   const float* b = q.b + (q.tb ? j * q.ldb + p : p * q.ldb + j);
-  const bool packA = packsFactors(q);
-  float* factors = scratch;
-  float* packed = scratch + (packA ? roundUp(FACTOR_TILES * TILE_ROWS * terms, W) : 0);
+  float* packed = scratch + factorScratch(factorsOf(q), terms);
   // A panel that ends inside a vector is packed all the same: its loads would reach beyond B.
-  const Block block{j, cols, p, terms, readsInPlace(q, i1 - i0) ? cols / W * W : 0, b, packed};
+  const Block block{j, cols, p, terms, inPlace ? cols / W * W : 0, b, packed};
   if (q.tb)
     packColumns(packed, b, q.ldb, terms, cols);
   else if (block.direct < cols)
     packRows(packed, b + block.direct, q.ldb, terms, cols - block.direct);
 
   const i64 tiles = ceilDiv(i1 - i0, TILE_ROWS);
-  for (i64 t0 = 0; t0 < tiles; t0 += FACTOR_TILES) {
-    const i64 t1 = least(tiles, t0 + FACTOR_TILES);
-    const i64 first = i0 + tileStart(i1 - i0, tiles, t0), last = i0 + tileStart(i1 - i0, tiles, t1);
-    if (packA) packFactors(factors, q.a + p * q.lda + first, q.lda, terms, last - first, t1 - t0);
-    for (i64 t = 0; t < t1 - t0; ++t) {
-      const i64 at = tileStart(last - first, t1 - t0, t), rows = tileStart(last - first, t1 - t0, t + 1) - at;
-      const i64 i = first + at;
-      if (packA)
-        productRows(q, block, i, rows, factors + at * terms, rows);
-      else if (q.ta)
-        productRows(q, block, i, rows, q.a + p * q.lda + i, q.lda);
-      else
-        productRows(q, block, i, rows, q.a + i * q.lda + p, q.lda);
-    }
+  for (i64 t = 0; t < tiles; t += FACTOR_TILES) {
+    const i64 end = least(tiles, t + FACTOR_TILES);
+    productGroup(q, block, i0 + tileStart(i1 - i0, tiles, t), i0 + tileStart(i1 - i0, tiles, end), end - t,
+                 scratch);
   }
 }
 
 /** Rows [i0, i1) and columns [j0, j1) of a product, on one thread. Blocks of terms are even, by k alone. */
-static void productRange(const MatrixProduct& q, i64 i0, i64 i1, i64 j0, i64 j1, float* scratch) {
-  const i64 width = roundUp(ceilDiv(j1 - j0, ceilDiv(j1 - j0, COLS)), TILE_COLS);
+static void productRange(const Context& cx, const MatrixProduct& q, i64 i0, i64 i1, i64 j0, i64 j1,
+                         float* scratch) {
+  const i64 width = roundUp(ceilDiv(j1 - j0, ceilDiv(j1 - j0, blockCols(cx))), TILE_COLS);
   const i64 depth = q.k == 0 ? 0 : roundUp(ceilDiv(q.k, ceilDiv(q.k, TERMS)), 16);
+  const bool inPlace = readsInPlace(cx, q, i1 - i0);
   for (i64 j = j0; j < j1; j += width) {
     i64 p = 0;
     do {
       const i64 terms = least(depth, q.k - p);
-      productBlock(q, i0, i1, j, least(width, j1 - j), p, terms, scratch);
+      productBlock(q, inPlace, i0, i1, j, least(width, j1 - j), p, terms, scratch);
       p += terms;
     } while (p < q.k);
   }
 }
 
-/** How a product is cut among threads. Columns first: then no two threads pack the same part of B. */
+/** How a product is cut among threads. */
 struct Cut {
   i64 rowParts, rowSize, colParts, colSize;
 };
 
-INLINE Cut cutOf(const MatrixProduct& q, int threads) {
-  const i64 work = q.m * q.n * q.k, panels = ceilDiv(q.n, TILE_COLS), tiles = ceilDiv(q.m, TILE_ROWS);
+/** Rows or columns that a part keeps where several a thread are cut: what each packs for itself then costs a
+ * few percent. */
+constexpr i64 PART = 256;
+
+/** Parts of `n` rows or columns: one a thread; in large products up to four, because cores are rarely equally
+ * free. */
+INLINE i64 partsOf(i64 n, i64 work, i64 threads) {
+  return threads * (work < (i64{1} << 24) ? 1 : most(1, least(4, n / PART / threads)));
+}
+
+INLINE Cut cutOf(const Context& cx, const MatrixProduct& q, int threads) {
   Cut cut{1, q.m, 1, q.n};
-  if (threads <= 1 || work < 2 * PRODUCT_GRAIN) return cut;
-  // Several parts a thread, where they stay large, because cores are rarely equally free.
-  const i64 parts = least(work / PRODUCT_GRAIN, work < (i64{1} << 24) ? threads : 4 * threads);
-  if (panels >= 2 * parts && panels * TILE_COLS >= q.m / 4)
-    cut.colParts = parts;
-  else if (tiles >= 2 * parts)
-    cut.rowParts = parts;
-  else if (panels >= tiles)
-    cut.colParts = least(panels, least(parts, threads));
-  else
-    cut.rowParts = least(tiles, least(parts, threads));
-  cut.rowSize = ceilDiv(tiles, cut.rowParts) * TILE_ROWS;
-  cut.colSize = ceilDiv(panels, cut.colParts) * TILE_COLS;
-  cut.rowParts = ceilDiv(q.m, cut.rowSize);
-  cut.colParts = ceilDiv(q.n, cut.colSize);
+  const i64 work = q.m * q.n * q.k, share = least(work / PRODUCT_GRAIN, threads);
+  if (threads <= 1 || share < 2) return cut;
+  // Parts of columns all prepare the same A, parts of rows the same B: the dearer one is left whole.
+  const i64 forA = factorsOf(q) == Factors::inPlace ? 0 : q.m, forB = readsInPlace(cx, q, q.m) ? 0 : q.n;
+  const i64 narrow = 2 * TILE_COLS * share, low = TILE_ROWS * share;
+  const bool columns = q.n < narrow ? q.m < low && q.n >= q.m : forA == forB ? q.n >= q.m / 4 : forA < forB;
+  if (columns) {
+    cut.colSize = ceilDiv(ceilDiv(q.n, partsOf(q.n, work, share)), W) * W;
+    cut.colParts = ceilDiv(q.n, cut.colSize);
+  } else {
+    // Whole tiles are the fastest; of few, the larger share of one more would cost more.
+    const i64 parts = partsOf(q.m, work, share), unit = q.m < 16 * TILE_ROWS * parts ? 1 : TILE_ROWS;
+    cut.rowSize = roundUp(ceilDiv(q.m, parts), unit);
+    cut.rowParts = ceilDiv(q.m, cut.rowSize);
+  }
   return cut;
 }
 
@@ -143,10 +183,10 @@ INLINE Cut cutOf(const MatrixProduct& q, int threads) {
 static void products(Context& cx, const MatrixProduct& q, i64 batch, i64 sa, i64 sb, i64 sc) {
   if (q.m == 0 || q.n == 0 || batch == 0) return;
   const bool together = batch >= 2 * cx.threads && batch * q.m * q.n * q.k >= 2 * PRODUCT_GRAIN;
-  const Cut cut = cutOf(q, together ? 1 : cx.threads);
+  const Cut cut = cutOf(cx, q, together ? 1 : cx.threads);
   const i64 parts = cut.rowParts * cut.colParts;
   const int threads = together || parts > 1 ? cx.threads : 1;
-  const i64 each = scratchOf(q, cut.colSize);
+  const i64 each = scratchOf(q, least(cut.colSize, blockCols(cx)));
   float* scratch = static_cast<float*>(reserve(cx, each * threads * sizeof(float)));
   parallel(threads, batch * parts, [&](i64 task, int worker) {
     const i64 s = task / parts, part = task % parts;
@@ -155,7 +195,7 @@ static void products(Context& cx, const MatrixProduct& q, i64 batch, i64 sa, i64
     one.b += s * sb;
     one.c += s * sc;
     const i64 i = part / cut.colParts * cut.rowSize, j = part % cut.colParts * cut.colSize;
-    productRange(one, i, least(q.m, i + cut.rowSize), j, least(q.n, j + cut.colSize),
+    productRange(cx, one, i, least(q.m, i + cut.rowSize), j, least(q.n, j + cut.colSize),
                  scratch + worker * each);
   });
 }

@@ -80,24 +80,35 @@ static void packColumns(float* out, const float* b, i64 ldb, i64 terms, i64 cols
     }
 }
 
-/** A stored [terms, rows] with row stride lda, as `tiles` tiles; in a tile the rows of each term lie side by
- * side. */
+/** Reals from one term's factors to the next in a packed tile: whole vectors. */
+constexpr i64 FACTOR_STEP = (TILE_ROWS + W - 1) / W * W;
+
+/** A stored [terms, rows] with row stride lda, as `tiles` tiles of `terms` × FACTOR_STEP: in a tile the rows
+ * of each term lie side by side. */
 static void packFactors(float* out, const float* a, i64 lda, i64 terms, i64 rows, i64 tiles) {
   for (i64 p = 0; p < terms; p += PACK_ROWS) {
     const i64 end = least(terms, p + PACK_ROWS);
     for (i64 t = 0; t < tiles; ++t) {
       const i64 first = tileStart(rows, tiles, t), count = tileStart(rows, tiles, t + 1) - first;
       const float* from = a + first;
-      float* to = out + first * terms;
-#if defined(__AVX512F__)
-      for (i64 q = p; q < end; ++q)
-        storePart(to + q * count, loadPart(from + q * lda, static_cast<int>(count)), static_cast<int>(count));
-#else
-      for (i64 q = p; q < end; ++q)
-        for (i64 i = 0; i < count; ++i) to[q * count + i] = from[q * lda + i];
-#endif
+      float* to = out + t * FACTOR_STEP * terms;
+      // Whole vectors reach into the next tile's rows, where there is one.
+      const i64 whole = first + FACTOR_STEP <= rows ? end : p;
+      for (i64 q = p; q < whole; ++q)
+        for (i64 v = 0; v < FACTOR_STEP; v += W)
+          storeAs(to + q * FACTOR_STEP + v, loadAs<vf>(from + q * lda + v));
+      for (i64 q = whole; q < end; ++q)
+        for (i64 v = 0; v < count; v += W)
+          storeAs(to + q * FACTOR_STEP + v,
+                  loadPart(from + q * lda + v, static_cast<int>(least(W, count - v))));
     }
   }
+}
+
+/** `rows` rows of A, `step` apart in the copy. */
+static void copyRows(float* out, i64 step, const float* a, i64 lda, i64 rows, i64 terms) {
+  for (i64 i = 0; i < rows; ++i)
+    span(0, terms, [=](auto how, i64 k) { how.store(out + i * step + k, how.load(a + i * lda + k)); });
 }
 
 }  // namespace THALWEG_NAMESPACE

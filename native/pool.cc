@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
@@ -236,6 +237,14 @@ int availableCores() {
   const int quota = quotaCores();
   if (quota > 0 && quota < cores) cores = quota;
   return cores < 1 ? 1 : cores > MAX_WORKERS + 1 ? MAX_WORKERS + 1 : cores;
+}
+
+i64 secondCache() {
+  long bytes = 0;
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+  return bytes > 0 ? bytes : i64{1} << 20;
 }
 
 }  // namespace thalweg
