@@ -103,16 +103,17 @@ function run(engine: Engine, call: Call, { a, b, c }: Operands): void {
 /** C as BLAS says it must be, in double, and for each element the sum of the magnitudes it is made of. */
 function expected(call: Call, { a, b, c }: Operands): { value: Float64Array; size: Float64Array } {
   const { m, n, k, ta, tb, alpha, beta } = call;
+  const { f32 } = heap;
   const value = new Float64Array(m * n);
   const size = new Float64Array(m * n);
   for (let i = 0; i < m; i++)
     for (let j = 0; j < n; j++) {
-      const old = beta === 0 ? 0 : beta * heap.f32[c.at + i * c.ld + j]!;
+      const old = beta === 0 ? 0 : beta * f32[c.at + i * c.ld + j]!;
       let sum = 0;
       let terms = 0;
       for (let p = 0; alpha !== 0 && p < k; p++) {
-        const x = heap.f32[ta ? a.at + p * a.ld + i : a.at + i * a.ld + p]!;
-        const y = heap.f32[tb ? b.at + j * b.ld + p : b.at + p * b.ld + j]!;
+        const x = f32[ta ? a.at + p * a.ld + i : a.at + i * a.ld + p]!;
+        const y = f32[tb ? b.at + j * b.ld + p : b.at + p * b.ld + j]!;
         sum += x * y;
         terms += Math.abs(x * y);
       }
@@ -186,10 +187,11 @@ const SIDES: [number, number, number][] = [
 /** Beyond a block of terms, beyond what is read in place, in parts for two threads, and at strides that caches dislike. */
 const LARGE: [number, number, number][] = [
   [70, 130, 390],
-  [131, 70, 769],
+  [65, 40, 769],
   [33, 515, 64],
   [300, 35, 130],
-  [30, 257, 512],
+  [30, 257, 260],
+  [150, 70, 40],
 ];
 
 for (const { label, select } of sides)
