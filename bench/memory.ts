@@ -46,15 +46,23 @@ export const showBytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed
 export const smallestPeer = (one: Footprint, all: readonly Footprint[]): Footprint | undefined =>
   all.filter(({ work, peer }) => peer && work === one.work).sort((a, b) => a.peak - b.peak)[0];
 
+/** Below this a process grows by chance: ratios say nothing. */
+const LEAST = 2 ** 20;
+
+/** How many times the peak of the smallest peer; nothing if that is next to none. */
+export function comparison(one: Footprint, all: readonly Footprint[]): string {
+  const rival = smallestPeer(one, all);
+  if (!rival || rival === one || rival.peak < LEAST) return '';
+  return `${(one.peak / rival.peak).toFixed(2)} × ${rival.side}`;
+}
+
 /** A line a side. */
 export function describeFootprints(list: readonly Footprint[]): string {
   const row = (cells: readonly string[]): string =>
     `${cells[0]!.padEnd(41)}  ${cells[1]!.padEnd(20)}  ${cells[2]!.padStart(10)}  ${cells[3]!.padStart(10)}  ${cells[4]!}`;
   const lines = list.map((one, k) => {
-    const rival = smallestPeer(one, list);
-    const part = rival && rival !== one ? `${(one.peak / rival.peak).toFixed(2)} × ${rival.side}` : '';
     const name = list[k - 1]?.work === one.work ? '' : one.work;
-    return row([name, one.side, showBytes(one.peak), showBytes(one.steady), part]).trimEnd();
+    return row([name, one.side, showBytes(one.peak), showBytes(one.steady), comparison(one, list)]).trimEnd();
   });
   return [
     'Memory: growth of a process that trains this alone, at most from making the model on, and over the last',

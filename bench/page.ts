@@ -1,7 +1,7 @@
 // The figures as one page without scripts or anything from outside: bars by work, light or dark with the reader's system.
 import { sizeName, WORKING_SETS, type Limits } from './limits.js';
 import { summary } from './measure.js';
-import { showBytes, smallestPeer, STEPS, type Footprint } from './memory.js';
+import { comparison, showBytes, smallestPeer, STEPS, type Footprint } from './memory.js';
 import { bestPeer, describeMachine, NOISY, rateOf, ratio, showTime, type Machine } from './report.js';
 import type { Result, Work } from './runner.js';
 
@@ -38,7 +38,7 @@ table{border-collapse:collapse;width:100%}th,td{padding:3px 10px;white-space:now
 thead th{font-size:12px;font-weight:600;color:var(--soft);padding:9px 10px;border-bottom:1px solid var(--line)}
 tbody+tbody tr:first-child>*{border-top:1px solid var(--line)}tbody tr:first-child>*{padding-top:9px}
 tbody tr:last-child>*{padding-bottom:9px}
-th:first-child,.left{text-align:left}tbody th{vertical-align:top;font-weight:600;white-space:normal;min-width:150px}
+th:first-child,.left{text-align:left}tbody th{vertical-align:top;font-weight:600;white-space:normal;min-width:180px}
 svg{display:block;height:10px;width:100%;border-radius:3px;background:var(--rest)}td.bar{width:22%;min-width:120px}
 td.reach svg{width:44px;height:6px;display:inline-block;vertical-align:middle}
 td.reach span{display:inline-block;min-width:46px}
@@ -55,7 +55,7 @@ const bar = (part: number, kind: string): string =>
 const kindOf = ({ peer, side }: Pick<Result, 'peer' | 'side'>): string =>
   peer ? 'peer' : side.startsWith('native, eager') ? 'eager' : side.split(' ')[0]!;
 
-function side(r: Result, { work, results }: Row, limits: Limits): string {
+function side(r: Result, { work, results }: Row, limits: Limits, rated: boolean): string {
   const kind = kindOf(r);
   const least = Math.min(...results.map(({ median }) => median));
   const [rate, reached] = rateOf(work, r, limits);
@@ -67,21 +67,30 @@ function side(r: Result, { work, results }: Row, limits: Limits): string {
     `<td class="bar">${bar(least / r.median, kind)}</td>`,
     `<td>${showTime(r.median)}</td>`,
     `<td class="${r.margin > NOISY ? 'bad' : 'soft'}">${margin}</td>`,
-    `<td class="soft">${rate}</td>`,
-    `<td class="reach">${reached && `${bar(parseFloat(reached) / 100, kind)}<span>${reached}</span>`}</td>`,
+    rated ? `<td class="soft">${rate}</td>` : '',
+    rated
+      ? `<td class="reach">${reached && `${bar(parseFloat(reached) / 100, kind)}<span>${reached}</span>`}</td>`
+      : '',
     `<td class="left ${win ? 'win' : 'soft'}">${escape(ratio(r, results))}</td>`,
   ].join('');
 }
 
-function rows(row: Row, limits: Limits): string {
+function rows(row: Row, limits: Limits, rated: boolean): string {
   const name = `<th rowspan="${row.results.length}">${escape(row.work.name)}</th>`;
-  const lines = row.results.map((r, k) => `<tr>${k === 0 ? name : ''}${side(r, row, limits)}</tr>`);
+  const lines = row.results.map((r, k) => `<tr>${k === 0 ? name : ''}${side(r, row, limits, rated)}</tr>`);
   return `<tbody>${lines.join('\n')}</tbody>`;
 }
 
-const HEAD =
+const head = (rated: boolean): string =>
   '<thead><tr><th>work</th><th class="left">side</th><th class="left">speed, longer is faster</th><th>time</th><th></th>' +
-  '<th>rate</th><th>of the limit</th><th class="left">against the best peer</th></tr></thead>';
+  `${rated ? '<th>rate</th><th>of the limit</th>' : ''}<th class="left">times as fast as</th></tr></thead>`;
+
+/** One group; without the columns of rates if none of its rows has one. */
+function section(group: string, all: readonly Row[], limits: Limits): string {
+  const rated = all.some(({ work }) => work.rate);
+  const bodies = all.map((row) => rows(row, limits, rated)).join('\n');
+  return `<h2>${group}</h2><div class="scroll"><table>${head(rated)}${bodies}</table></div>`;
+}
 
 /** For each engine and number of threads: how it stands against the best peer of each row, in the middle. */
 function tiles(group: string, all: readonly Row[]): string[] {
@@ -104,13 +113,12 @@ function tiles(group: string, all: readonly Row[]): string[] {
 
 function footprint(one: Footprint, all: readonly Footprint[], largest: number): string {
   const rival = smallestPeer(one, all);
-  const part = rival && rival !== one ? `${(one.peak / rival.peak).toFixed(2)} × ${rival.side}` : '';
   const less = !one.peer && rival && one.peak < rival.peak;
   return [
     `<td class="left${one.peer ? ' soft' : ''}">${escape(one.side)}</td>`,
     `<td class="bar">${bar(one.peak / largest, kindOf(one))}</td>`,
     `<td>${showBytes(one.peak)}</td><td>${showBytes(one.steady)}</td>`,
-    `<td class="left ${less ? 'win' : 'soft'}">${escape(part)}</td>`,
+    `<td class="left ${less ? 'win' : 'soft'}">${escape(comparison(one, all))}</td>`,
   ].join('');
 }
 
@@ -155,23 +163,24 @@ function limitTable({ bandwidth, flops, absent }: Limits): string {
 /** The whole page. */
 export function page({ machine, limits, absent, groups, memory }: Page): string {
   const full = groups.filter(([, all]) => all.length > 0);
-  const sections = full.map(
-    ([group, all]) =>
-      `<h2>${group}</h2><div class="scroll"><table>${HEAD}${all.map((row) => rows(row, limits)).join('\n')}</table></div>`,
-  );
+  const sections = full.map(([group, all]) => section(group, all, limits));
+  const known = limits.absent.length + Object.keys(limits.bandwidth).length > 0;
+  const method =
+    full.length > 0
+      ? `Medians of one run in which the sides of a work take turns; red margins are above ${NOISY * 100} %.
+The tiles: times as fast as the best peer of a row with as many threads, median of the rows.`
+      : '';
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>thalweg: benchmark</title><style>${STYLE}</style></head><body><main>
 <h1>thalweg against its peers</h1>
 <p>${escape(describeMachine(machine))}</p>
-<p>${machine.date.slice(0, 16).replace('T', ' ')} UTC. Medians of one run in which the sides of a work take turns; red margins are above ${NOISY * 100} %.
-The tiles: times as fast as the best peer of a row with as many threads, median of the rows.</p>
+<p>${machine.date.slice(0, 16).replace('T', ' ')} UTC. ${method}</p>
 ${absent.map((reason) => `<p>Absent: ${escape(reason)}</p>`).join('\n')}
 <div class="tiles">${full.flatMap(([group, all]) => tiles(group, all)).join('\n')}</div>
 ${sections.join('\n')}
 ${memory.length > 0 ? memoryTable(memory) : ''}
-<h2>Limits of this machine</h2>
-${limitTable(limits)}
+${known ? `<h2>Limits of this machine</h2>${limitTable(limits)}` : ''}
 </main></body></html>
 `;
 }
