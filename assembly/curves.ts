@@ -40,25 +40,23 @@ const SIN: usize = memory.data<f32>([-0.16666642, 0.008331429, -0.00019424986]);
 /** (cos x - 1 + z/2) / z²: 3.6e-10. */
 const COS: usize = memory.data<f32>([0.041666668, -0.0013888231, 2.4524246e-5]);
 
-/** erf x / x - 1 in z = x² for |x| ≤ 0.9375: 2.4e-8. */
-const ERF_NEAR: usize = memory.data<f32>([
-  0.12837915, -0.37612465, 0.11281467, -0.026754186, 0.004975904, -0.0005907824,
+/** erf x = x P(z) / Q(z) in z = x² on [0, 3.93]: 2.0e-8; beyond, erf is 1. P from z^0 up, then Q, which begins with 1. */
+const ERF: usize = memory.data<f32>([
+  1.1283791453364813, 1.9078425391355236e-1, 5.27903418492086e-2, 3.7796276573164368e-3, 2.848090661175523e-4,
+  2.0419679686446683e-6, 1, 5.024108621331256e-1, 1.1425769730328211e-1, 1.4997473776729317e-2,
+  1.1652173028791817e-3, 3.8004070431786106e-5,
 ]);
-/** -log(erfc t) / t on [0.9375, 4]: 3.9e-9 of erf; beyond 4, erf is 1. */
-const ERF_FAR: usize = memory.data<f32>([
-  1.1287599, 0.63470674, 0.106951326, -0.024351127, 0.0039038742, -0.0003815928, 1.6412594e-5,
-]);
-/** -log(erfc t) / t on [0, 9.6]: 1.4e-7 of x Φ(x) where that matters, 6e-4 of erfc in its far tail. */
-const ERFC: usize = memory.data<f32>([
-  1.1284379, 0.6360707, 0.10466618, -0.022395376, 0.0029677267, -0.00011656033, -3.113743e-5, 5.649124e-6,
-  -3.853054e-7, 9.884283e-9,
+/** log(1 + e) / e in e - ½ on [0, 1]: 3.8e-8. */
+const LOG1P_NEAR: usize = memory.data<f32>([
+  0.8109301924705505, -0.28852689266204834, 0.1326102465391159, -0.06770581007003784, 0.0366191565990448,
+  -0.020267566666007042, 0.01165828388184309, -0.008492046035826206, 0.005112954415380955,
 ]);
 
 /** Numbers of single formulas. */
 const MISC: usize = memory.data<f32>([
-  0.5, 8388608, -23, 0.9375, 0.70710678, -15,
+  0.5, 8388608, -23, 3.93, 0.70710678, -15,
   // 2 √(2/π), and that times 0.044715.
-  1.59576912, 0.071354814, 4.1,
+  1.59576912, 0.071354814,
   // 1/√(2π), and 6 √(2/π) times 0.044715.
   0.39894228, 0.21406444,
 ]);
@@ -196,9 +194,15 @@ export class Curve {
     return f32x4.div(v128.bitselect(e, one, i32x4.shr_s(x, 31)), f32x4.add(one, e));
   }
 
+  /** max(x, 0) + log(1 + e^-|x|). */
   @inline static softplus(x: v128): v128 {
-    const y = Curve.log1pInside(Curve.expDown(v128.or(x, Lanes.sign())));
-    return f32x4.add(f32x4.pmax(x, f32x4.splat(0)), y);
+    const e = Curve.expDown(v128.or(x, Lanes.sign()));
+    const t = f32x4.sub(e, Curve.half());
+    const z = f32x4.mul(t, t);
+    const high = Curve.join(Curve.at(LOG1P_NEAR, 8), z, Curve.pair(t, LOG1P_NEAR, 6));
+    const low = Curve.join(Curve.pair(t, LOG1P_NEAR, 4), z, Curve.pair(t, LOG1P_NEAR, 2));
+    const p = Curve.join(Curve.join(high, f32x4.mul(z, z), low), z, Curve.pair(t, LOG1P_NEAR, 0));
+    return Lanes.madd(e, p, f32x4.pmax(x, f32x4.splat(0)));
   }
 
   /** x minus the nearest multiple of π/2, given that multiple. */
@@ -234,36 +238,30 @@ export class Curve {
     return f32x4.pmax(f32x4.pmin(y, Lanes.one()), f32x4.neg(Lanes.one()));
   }
 
-  /** erf x for |x| ≤ 0.9375. */
-  @inline static erfNear(x: v128): v128 {
-    const z = f32x4.mul(x, x);
-    const y = f32x4.mul(z, z);
-    const p = Curve.join(Curve.pair(z, ERF_NEAR, 4), y, Curve.pair(z, ERF_NEAR, 2));
-    return Curve.join(x, Curve.join(p, y, Curve.pair(z, ERF_NEAR, 0)), x);
+  /** A polynomial of degree 5 in z, w = z². */
+  @inline static quintic(z: v128, w: v128, table: usize, k: usize): v128 {
+    const high = Curve.join(Curve.pair(z, table, k + 4), w, Curve.pair(z, table, k + 2));
+    return Curve.join(high, w, Curve.pair(z, table, k));
+  }
+  /** x held within ±limit; NaN stays. */
+  @inline static within(x: v128, limit: v128): v128 {
+    return f32x4.pmin(f32x4.pmax(x, f32x4.neg(limit)), limit);
   }
   @inline static erf(x: v128): v128 {
-    const t = f32x4.pmin(Lanes.abs(x), Curve.at(MISC, 8));
-    const near = Curve.erfNear(x);
-    const w = f32x4.mul(t, t);
-    let far = Curve.join(Curve.at(ERF_FAR, 6), w, Curve.pair(t, ERF_FAR, 4));
-    far = Curve.join(Curve.join(far, w, Curve.pair(t, ERF_FAR, 2)), w, Curve.pair(t, ERF_FAR, 0));
-    far = f32x4.sub(Lanes.one(), Curve.expDown(f32x4.neg(f32x4.mul(t, far))));
-    return v128.bitselect(Lanes.withSign(far, x), near, f32x4.gt(t, Curve.at(MISC, 3)));
+    const t = Curve.within(x, Curve.at(MISC, 3));
+    const z = f32x4.mul(t, t);
+    const w = f32x4.mul(z, z);
+    const top = f32x4.mul(t, Curve.quintic(z, w, ERF, 0));
+    return Curve.within(f32x4.div(top, Curve.quintic(z, w, ERF, 6)), Lanes.one());
   }
-
-  /** Φ(x) = 1 - E/2 right of 0, E/2 left, E = erfc(|x|/√2): to 1.4e-7 / |x|. At ±15 the exponential is 0. */
-  @inline static normalFar(x: v128): v128 {
-    const t = f32x4.mul(f32x4.pmin(Lanes.abs(x), f32x4.neg(Curve.at(MISC, 5))), Curve.at(MISC, 4));
-    const w = f32x4.mul(t, t);
-    let q = Curve.join(Curve.pair(t, ERFC, 8), w, Curve.pair(t, ERFC, 6));
-    q = Curve.join(q, f32x4.mul(w, w), Curve.join(Curve.pair(t, ERFC, 4), w, Curve.pair(t, ERFC, 2)));
-    q = Curve.join(q, w, Curve.pair(t, ERFC, 0));
-    const e = f32x4.mul(Curve.half(), Curve.expDown(f32x4.neg(f32x4.mul(t, q))));
-    return v128.bitselect(e, f32x4.sub(Lanes.one(), e), i32x4.shr_s(x, 31));
+  /** Φ(x) = (1 + erf(x/√2)) / 2, to about 1e-7. */
+  @inline static normal(x: v128): v128 {
+    return Curve.join(Curve.half(), Curve.erf(f32x4.mul(x, Curve.at(MISC, 4))), Curve.half());
   }
+  /** x Φ(x); from -15 down it is 0, which the bound keeps from meeting -∞. */
   @inline static gelu(x: v128): v128 {
     x = f32x4.pmax(x, Curve.at(MISC, 5));
-    return f32x4.mul(x, Curve.normalFar(x));
+    return f32x4.mul(x, Curve.normal(x));
   }
 
   /** x/2 (1 + tanh u) = x σ(2u). */
@@ -273,19 +271,15 @@ export class Curve {
     return f32x4.mul(x, Curve.sigmoid(u));
   }
 
-  /** x within ±15, where the slopes below are 0 or 1; NaN stays. */
+  /** x within ±15, where the slopes below are 0 or 1. */
   @inline static near(x: v128): v128 {
-    const low = Curve.at(MISC, 5);
-    return f32x4.pmin(f32x4.pmax(x, low), f32x4.neg(low));
+    return Curve.within(x, f32x4.neg(Curve.at(MISC, 5)));
   }
   /** d gelu / dx = Φ(x) + x φ(x). */
   @inline static geluSlope(x: v128): v128 {
     x = Curve.near(x);
-    const t = f32x4.mul(x, Curve.at(MISC, 4));
-    const bell = Curve.expDown(f32x4.neg(f32x4.mul(t, t)));
-    const near = Curve.join(Curve.half(), Curve.erfNear(t), Curve.half());
-    const below = v128.bitselect(Curve.normalFar(x), near, f32x4.gt(Lanes.abs(t), Curve.at(MISC, 3)));
-    return Curve.join(f32x4.mul(x, Curve.at(MISC, 9)), bell, below);
+    const bell = Curve.expDown(f32x4.neg(f32x4.mul(Curve.half(), f32x4.mul(x, x))));
+    return Curve.join(f32x4.mul(x, Curve.at(MISC, 8)), bell, Curve.normal(x));
   }
   /** σ(v) + w σ'(v): with e = e^-|v|, σ' = e / (1 + e)² keeps its digits on both sides. */
   @inline static gateSlope(v: v128, w: v128): v128 {
@@ -300,12 +294,11 @@ export class Curve {
     x = Curve.near(x);
     const z = f32x4.mul(x, x);
     const u = f32x4.mul(x, Curve.join(Curve.at(MISC, 7), z, Curve.at(MISC, 6)));
-    const w = f32x4.mul(x, Curve.join(Curve.at(MISC, 10), z, Curve.at(MISC, 6)));
+    const w = f32x4.mul(x, Curve.join(Curve.at(MISC, 9), z, Curve.at(MISC, 6)));
     return Curve.gateSlope(u, w);
   }
   /** d x σ(x) / dx; beyond 88, σ' is 0. */
   @inline static siluSlope(x: v128): v128 {
-    const far = Curve.at(DOWN, 0);
-    return Curve.gateSlope(x, f32x4.pmin(f32x4.pmax(x, far), f32x4.neg(far)));
+    return Curve.gateSlope(x, Curve.within(x, f32x4.neg(Curve.at(DOWN, 0))));
   }
 }

@@ -12,13 +12,13 @@ INLINE vf truth(vi mask) { return bits(mask & bits(splat(1.0f))); }
 struct Maximum {
   /** NaN if either is NaN. */
   INLINE_MEMBER vf operator()(vf a, vf b) const {
-    const vf y = a > b ? a : b;
+    const vf y = atLeast(b, a);
     return a != a ? a : y;
   }
 };
 struct Minimum {
   INLINE_MEMBER vf operator()(vf a, vf b) const {
-    const vf y = a < b ? a : b;
+    const vf y = atMost(b, a);
     return a != a ? a : y;
   }
 };
@@ -45,7 +45,7 @@ UNARY(floor, 1, floorOf(x))
 UNARY(ceil, 1, ceilOf(x))
 UNARY(round, 1, roundEven(x))
 UNARY(trunc, 1, truncOf(x))
-UNARY(relu, 1, (x < 0.0f ? vf{} : x))
+UNARY(relu, 1, atLeast(x, vf{}))
 UNARY(exp, 4, math::exp(x))
 UNARY(expm1, 4, math::expm1(x))
 UNARY(log, 6, math::log(x))

@@ -7,7 +7,7 @@
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
-INLINE vf larger(vf old, vf v) { return v > old ? v : old; }
+INLINE vf larger(vf old, vf v) { return atLeast(old, v); }
 
 /** Largest lane. */
 INLINE float largest(vf v) {

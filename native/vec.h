@@ -110,6 +110,32 @@ struct Part {
   }
 };
 
+/** x < low ? low : x: NaN and the sign of a 0 stay those of x. One instruction, where a comparison and a
+ * choice are two to four. */
+INLINE vf atLeast(vf x, vf low) {
+#if defined(__AVX512F__)
+  return _mm512_max_ps(low, x);
+#elif defined(__AVX2__)
+  return _mm256_max_ps(low, x);
+#elif defined(__SSE2__)
+  return _mm_max_ps(low, x);
+#else
+  return x < low ? low : x;
+#endif
+}
+/** x > high ? high : x, in the same way. */
+INLINE vf atMost(vf x, vf high) {
+#if defined(__AVX512F__)
+  return _mm512_min_ps(high, x);
+#elif defined(__AVX2__)
+  return _mm256_min_ps(high, x);
+#elif defined(__SSE2__)
+  return _mm_min_ps(high, x);
+#else
+  return x > high ? high : x;
+#endif
+}
+
 INLINE vf root(vf x) {
 #if defined(__AVX512F__)
   return _mm512_sqrt_ps(x);
@@ -157,6 +183,16 @@ INLINE bool any(vi mask) {
   return _mm_movemask_ps(reinterpret_cast<__m128>(mask)) != 0;
 #else
   return vmaxvq_u32(reinterpret_cast<uint32x4_t>(mask)) != 0;
+#endif
+}
+
+/** Whether all lanes are positive, finite and not subnormal. */
+INLINE bool arePositiveNormal(vf x) {
+#if defined(__AVX512F__)
+  // All eight classes: NaN (two), zero (two), infinite (two), subnormal, negative.
+  return _mm512_fpclass_ps_mask(x, 0xff) == 0;
+#else
+  return !any(~((x >= 0x1p-126f) & (x < __builtin_inff())));
 #endif
 }
 
