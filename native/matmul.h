@@ -2,6 +2,7 @@
 // walk over it. Blocks of terms are the same for every cut of C, so neither threads nor paths change a bit of
 // the result.
 #pragma once
+#include "dots.h"
 #include "pack.h"
 
 namespace thalweg {
@@ -18,15 +19,6 @@ INLINE i64 blockCols(const Context& cx) {
 constexpr i64 FACTOR_TILES = 8;
 /** Multiplications that are worth a second thread: two threads pay from about n = 64. */
 constexpr i64 PRODUCT_GRAIN = 1 << 17;
-
-struct MatrixProduct {
-  const float *a, *b;
-  float* c;
-  i64 m, n, k;
-  bool ta, tb;
-  i64 lda, ldb, ldc;
-  Ending end;
-};
 
 /** Whether B is read where it is: it must lie in rows and stay in L2 beside A and C, unless few rows of C
  * read it. Rows that begin inside a cache line cost two accesses a load: packing them pays earlier. */
@@ -131,6 +123,10 @@ static void productBlock(const MatrixProduct& q, bool inPlace, i64 i0, i64 i1, i
 /** Rows [i0, i1) and columns [j0, j1) of a product, on one thread. Blocks of terms are even, by k alone. */
 static void productRange(const Context& cx, const MatrixProduct& q, i64 i0, i64 i1, i64 j0, i64 j1,
                          float* scratch) {
+  if (byDots(q)) {
+    dotRange(q, i0, i1, j0, j1);
+    return;
+  }
   const i64 width = roundUp(ceilDiv(j1 - j0, ceilDiv(j1 - j0, blockCols(cx))), TILE_COLS);
   const i64 depth = q.k == 0 ? 0 : roundUp(ceilDiv(q.k, ceilDiv(q.k, TERMS)), 16);
   const bool inPlace = readsInPlace(cx, q, i1 - i0);
@@ -182,6 +178,14 @@ INLINE Cut cutOf(const Context& cx, const MatrixProduct& q, int threads) {
 /** `batch` products whose operands are sa, sb and sc elements apart. */
 static void products(Context& cx, const MatrixProduct& q, i64 batch, i64 sa, i64 sb, i64 sc) {
   if (q.m == 0 || q.n == 0 || batch == 0) return;
+  if (q.n == 1 && q.ldc == 1 && !q.end.bias && (q.tb || q.ldb == 1)) {
+    // A column is a row of the transposed product, where it may be dot products.
+    const MatrixProduct row{q.b, q.a, q.c, 1, q.m, q.k, false, !q.ta, q.k, q.lda, q.m, q.end};
+    if (byDots(row)) {
+      products(cx, row, batch, sb, sa, sc);
+      return;
+    }
+  }
   const bool together = batch >= 2 * cx.threads && batch * q.m * q.n * q.k >= 2 * PRODUCT_GRAIN;
   const Cut cut = cutOf(cx, q, together ? 1 : cx.threads);
   const i64 parts = cut.rowParts * cut.colParts;

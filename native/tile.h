@@ -36,6 +36,16 @@ struct Ending {
   int act;
 };
 
+/** C = op(A) op(B) of row-major matrices, and what follows. */
+struct MatrixProduct {
+  const float *a, *b;
+  float* c;
+  i64 m, n, k;
+  bool ta, tb;
+  i64 lda, ldb, ldc;
+  Ending end;
+};
+
 /** Where a tile's sums go. Sums are added to C unless they are the first; bias and activation come with the
  * last. */
 struct Target {

@@ -183,6 +183,8 @@ const SIDES: [number, number, number][] = [
   [14, 32, 16],
   [15, 33, 65],
   [29, 15, 97],
+  [2, 35, 29],
+  [5, 6, 64],
 ];
 /** Beyond a block of terms, beyond what is read in place, in parts for two threads, and at strides that caches dislike. */
 const LARGE: [number, number, number][] = [
@@ -192,6 +194,9 @@ const LARGE: [number, number, number][] = [
   [300, 35, 130],
   [30, 257, 260],
   [150, 70, 40],
+  [9, 515, 130],
+  [700, 1, 401],
+  [1, 700, 401],
 ];
 
 for (const { label, select } of sides)
