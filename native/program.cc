@@ -86,20 +86,32 @@ Program::Program(const double* code, size_t length, const Heap& heap, int worker
   }
 }
 
+/** Strips are dealt out in runs of neighbours, some to each worker, so that workers stream through memory of
+ * their own. */
+constexpr i64 RUNS_A_WORKER = 4;
+
 struct Program::Run {
   const Program* program;
   const Item* item;
   const KernelSet* set;
+  i64 runs;
 };
 
-void Program::strip(void* data, i64 task, int worker) {
+void Program::stripsOf(void* data, i64 task, int worker) {
   const Run& run = *static_cast<const Run*>(data);
   Context context{1, {nullptr, 0}};
+  const i64 all = run.item->strips;
+  for (i64 k = all * task / run.runs; k < all * (task + 1) / run.runs; ++k)
+    run.program->strip(run, context, k, worker);
+  release(context);
+}
+
+void Program::strip(const Run& run, Context& context, i64 task, int worker) const {
   const bool last = task == run.item->strips - 1;
   for (int k = 0; k < run.item->count; ++k) {
-    const Strip& strip = run.program->body_[run.item->first + static_cast<size_t>(k)];
-    const Arg* from = &run.program->args_[strip.args + static_cast<size_t>(last ? strip.count : 0)];
-    const Move* moves = &run.program->moves_[strip.moves];
+    const Strip& strip = body_[run.item->first + static_cast<size_t>(k)];
+    const Arg* from = &args_[strip.args + static_cast<size_t>(last ? strip.count : 0)];
+    const Move* moves = &moves_[strip.moves];
     const char* sig = rows[strip.row].sig;
     Arg args[MOST_ARGUMENTS];
     for (int a = 0; a < strip.count; ++a) {
@@ -110,13 +122,13 @@ void Program::strip(void* data, i64 task, int worker) {
     }
     run.set->kernels[strip.row](context, args);
   }
-  release(context);
 }
 
 void Program::runStrips(const Item& item, const KernelSet& set, Context& context) const {
-  Run run{this, &item, &set};
   const int threads = context.threads < workers_ ? context.threads : workers_;
-  runTasks(threads, item.strips, &Program::strip, &run);
+  const i64 runs = threads * RUNS_A_WORKER < item.strips ? threads * RUNS_A_WORKER : item.strips;
+  Run run{this, &item, &set, runs};
+  runTasks(threads, runs, &Program::stripsOf, &run);
 }
 
 void Program::run(const KernelSet& set, Context& context, double* ns) const {

@@ -41,7 +41,8 @@ class Program {
   struct Run;
 
   void runStrips(const Item& item, const KernelSet& set, Context& context) const;
-  static void strip(void* data, i64 task, int worker);
+  static void stripsOf(void* data, i64 task, int worker);
+  void strip(const Run& run, Context& context, i64 task, int worker) const;
 
   std::vector<Item> items_;
   std::vector<Strip> body_;

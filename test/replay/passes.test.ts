@@ -93,7 +93,7 @@ describe(`passes on ${t.backend.name}`, () => {
 
   it('strips: a chain over large rows runs in pieces, and its temporaries shrink', () => {
     const fn = (x: Tensor): Tensor => x.mul(2).add(t.arange(100)).tanh().softmax(-1).sum(1);
-    const x = t.tensor(numbers(64_000, 1), { shape: [640, 100] }).keep();
+    const x = t.tensor(numbers(128_000, 1), { shape: [1280, 100] }).keep();
     const [whole, cut] = [planOf(fn, x, ['strips']), planOf(fn, x)];
     const strips = cut.graph.instructions.flatMap((one) => (isStrips(one) ? [one] : []));
     expect(strips).toHaveLength(1);

@@ -10,11 +10,13 @@ import { Draft, type Single } from '../uses.js';
 
 /** Bytes of all arrays of a strip together: they share a first-level cache of 32 KiB or more with the stack. */
 const L1 = 24 * 1024;
+/** Bytes of all arrays of a group from which strips pay: less than that stays in the second-level cache anyway. */
+const WORTH = 1 << 20;
 /** Launches that a group may be hoisted over. */
 const REACH = 6;
 /** Rows whose time is that of reading and writing their arrays, so that arrays in the cache make them faster. */
 const STREAMS =
-  /^(add|sub|mul|div|maximum|minimum|eq|ne|lt|le|gt|ge|where|fill|scale|accumulate|sum|max|min|softmax|logSoftmax|softmaxGrad|logSoftmaxGrad|layerNorm|neg|abs|sign|square|reciprocal|sqrt|rsqrt|floor|ceil|round|trunc|relu|exp|expm1|log|log1p|sin|cos|tanh|sigmoid|softplus|silu|erf|gelu|geluTanh|\w+Grad)$/;
+  /^(scatterAdd|gather|maxPool2d|avgPool2d|add|sub|mul|div|maximum|minimum|eq|ne|lt|le|gt|ge|where|fill|scale|accumulate|sum|max|min|softmax|logSoftmax|softmaxGrad|logSoftmaxGrad|layerNorm|neg|abs|sign|square|reciprocal|sqrt|rsqrt|floor|ceil|round|trunc|relu|exp|expm1|log|log1p|sin|cos|tanh|sigmoid|softplus|silu|erf|gelu|geluTanh|\w+Grad)$/;
 
 /** A launch that can be cut: `units` of it, and what each pointer moves by from unit to unit, in bytes. */
 interface Member {
@@ -108,7 +110,7 @@ export function cutStrips(graph: Graph): Graph {
     const member = memberOf(launch!, at);
     if (launch!.part === part && member && group.take(member)) return;
     if (group.members.length === 0) return void instructions.push(launch!);
-    if (launch!.part === part && group.passed.length < REACH) return void group.passed.push(launch!);
+    if (launch!.part === part && !member && group.passed.length < REACH) return void group.passed.push(launch!);
     close();
     if (!member || !group.take(member)) instructions.push(launch!);
   });
@@ -134,7 +136,7 @@ function stripsOf(
   const bytes = [...perRow.values()].reduce((sum, n) => sum + n, 0);
   const height = Math.max(grain, Math.floor(L1 / bytes / grain) * grain);
   const strips = Math.ceil(rows / height);
-  if (strips < 2) return null;
+  if (strips < 2 || rows * bytes < WORTH) return null;
   const inside = new Set(members.map(({ at }) => at));
   const local = new Map<number, number>();
   for (const { launch, units, moves } of members)
