@@ -6,7 +6,7 @@ import { watcher } from '../memory/watcher.js';
 import { launch } from '../kernels/launch.js';
 import { add, reshape, sum } from '../ops/index.js';
 import { checkOptions, describe, shapeError, showShape, typeError } from '../tensor/errors.js';
-import { versionOf, withRecording } from '../tensor/op.js';
+import { Piece, versionOf, withRecording } from '../tensor/op.js';
 import { sameShape, type Shape } from '../tensor/shape.js';
 import {
   asTensor,
@@ -16,10 +16,7 @@ import {
   type Node,
   type TensorLike,
 } from '../tensor/tensor.js';
-
-/** Gradients are kept by node for computed tensors and by tensor for leaves. */
-type Key = Node | Tensor;
-const keyOf = (t: Tensor): Key => t.node ?? t;
+import { Gradients, keyOf, type Key } from './gradients.js';
 
 /** Sums g over the dimensions along which a tensor of `shape` was broadcast. */
 export function sumTo(g: Tensor, shape: Shape): Tensor {
@@ -81,32 +78,26 @@ export function sweep(
 ): Map<Key, Tensor> {
   const wanted = options.wanted ? new Set(options.wanted.map(keyOf)) : null;
   const order = plan(outputs, wanted);
-  const grads = new Map<Key, Tensor>();
-  withRecording(options.createGraph, () => {
-    outputs.forEach((t, k) => deposit(grads, t, seeds[k]!));
+  const grads = new Gradients();
+  const all = withRecording(options.createGraph, () => {
+    outputs.forEach((t, k) => grads.add(t, seeds[k]!));
     for (const node of order) {
       const g = grads.get(node);
       if (!g) continue;
       if (!wanted?.has(node)) grads.delete(node);
       pull(node, g, grads, wanted, options.createGraph);
     }
+    return grads.finish();
   });
   if (!options.retainGraph) for (const node of order) node.inputs = FREED;
-  return grads;
-}
-
-/** Adds to the gradient of `x`. */
-function deposit(grads: Map<Key, Tensor>, x: Tensor, g: Tensor): void {
-  const key = keyOf(x);
-  const old = grads.get(key);
-  grads.set(key, old ? add(old, g) : g);
+  return all;
 }
 
 /** Sends the gradient of a node's output to its inputs. */
 function pull(
   node: Node,
   g: Tensor,
-  grads: Map<Key, Tensor>,
+  grads: Gradients,
   wanted: ReadonlySet<Key> | null,
   createGraph: boolean,
 ): void {
@@ -121,7 +112,8 @@ function pull(
     const part = parts[k];
     if (!part || !x.requiresGrad) return;
     if (wanted && x.node === null && !wanted.has(x)) return;
-    deposit(grads, x, sumTo(typeof part === 'function' ? part() : part, x.shape));
+    if (part instanceof Piece) grads.add(x, part);
+    else grads.add(x, sumTo(typeof part === 'function' ? part() : part, x.shape));
   });
 }
 

@@ -2,7 +2,7 @@
 import { launch } from '../kernels/launch.js';
 import type { Storage } from '../memory/storage.js';
 import { rangeError, shapeError, showShape } from '../tensor/errors.js';
-import { apply, define, type Op, type OpRow } from '../tensor/op.js';
+import { apply, define, Piece, type Op, type OpRow } from '../tensor/op.js';
 import {
   broadcastStrides,
   checkDim,
@@ -267,9 +267,13 @@ const sliceRow: OpRow<Box> = {
       stridesOf(y.shape),
       boxStrides(x!.shape, steps),
     ),
-  vjp: (g, _y, [x], { starts, steps }) => [
-    apply(insertRow, [g], { starts, steps, shape: x!.shape, value: 0 }),
-  ],
+  vjp: (g, _y, [x], { starts, steps }) => {
+    const cut = g.shape.flatMap((d, k) => (d === x!.shape[k] ? [] : [k]));
+    // A run along one dimension, as of narrow and split.
+    if (cut.length === 1 && steps[cut[0]!] === 1 && g.size > 0)
+      return [new Piece(g, cut[0]!, starts[cut[0]!]!)];
+    return [apply(insertRow, [g], { starts, steps, shape: x!.shape, value: 0 })];
+  },
 };
 
 /** A tensor of `value` with x laid into a strided box of it: the gradient of slice, and pad. */

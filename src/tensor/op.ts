@@ -5,8 +5,17 @@ import { watcher } from '../memory/watcher.js';
 import type { Shape } from './shape.js';
 import { blank, inSomeScope, Tensor, type Node } from './tensor.js';
 
-/** A gradient for one input: a tensor, a thunk that is run only if that input needs it, or null for "none". */
-export type InputGrad = Tensor | (() => Tensor) | null;
+/** A gradient that is 0 outside a slice: `g` lies from `start` on along `dim`. The sweep joins such slices. */
+export class Piece {
+  constructor(
+    readonly g: Tensor,
+    readonly dim: number,
+    readonly start: number,
+  ) {}
+}
+
+/** A gradient for one input: a tensor or a slice of it, a thunk that is run only if that input needs it, or null for "none". */
+export type InputGrad = Tensor | Piece | (() => Tensor) | null;
 type Rule<A> = (g: Tensor, y: Tensor, xs: readonly Tensor[], attrs: A) => InputGrad[];
 
 /** One way of calling an op in the tests: tensors of these shapes, drawn from `domain`, go to `call` (the op itself by default). */
