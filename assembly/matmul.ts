@@ -193,15 +193,17 @@ export function sgemm(
   lda: i32,
   ldb: i32,
   ldc: i32,
-  alpha: f32,
-  beta: f32,
+  alpha: f64,
+  beta: f64,
 ): void {
   const row = usize(ldc) << 2;
+  const by = f32(alpha);
+  const old = f32(beta);
   // beta first, so that the product can be added; a C that is NaN does not survive beta 0.
-  if (beta != 0 && beta != 1) for (let i: usize = 0; i < usize(m); i++) times(c + i * row, n, beta);
+  if (old != 0 && old != 1) for (let i: usize = 0; i < usize(m); i++) times(c + i * row, n, old);
   // alpha 0 does not read A and B.
-  const depth = alpha == 0 ? 0 : k;
-  product(c, a, b, 0, m, n, depth, ta, tb, usize(lda) << 2, usize(ldb) << 2, row, alpha, beta != 0, 0);
+  const depth = by == 0 ? 0 : k;
+  product(c, a, b, 0, m, n, depth, ta, tb, usize(lda) << 2, usize(ldb) << 2, row, by, old != 0, 0);
 }
 
 function times(x: usize, n: i32, by: f32): void {

@@ -355,11 +355,11 @@ export function scale(x: usize, cell: usize, n: i32): void {
   zipWith<Mul>(x, x, cell, n);
 }
 
-export function fill(o: usize, value: f32, n: i32): void {
-  const v = f32x4.splat(value);
+export function fill(o: usize, value: f64, n: i32): void {
+  const v = f32x4.splat(f32(value));
   const end = o + (usize(n) << 2);
   for (; o + 16 <= end; o += 16) v128.store(o, v);
-  for (; o < end; o += 4) f32.store(o, value);
+  for (; o < end; o += 4) v128.store32_lane(o, v, 0);
 }
 
 class Select {
@@ -384,9 +384,9 @@ class Blended {
     return f32x4.add(r, f32x4.mul(momentum, f32x4.sub(f32x4.mul(scale, x), r)));
   }
 }
-export function blend(r: usize, x: usize, momentum: f32, scale: f32, n: i32): void {
-  const a = f32x4.splat(momentum);
-  const s = f32x4.splat(scale);
+export function blend(r: usize, x: usize, momentum: f64, scale: f64, n: i32): void {
+  const a = f32x4.splat(f32(momentum));
+  const s = f32x4.splat(f32(scale));
   const bytes = usize(n) << 2;
   let i: usize = 0;
   for (const end = bytes & ~15; i < end; i += 16)

@@ -25,7 +25,8 @@ export interface KernelCase {
 export interface KernelRow {
   /**
    * One letter an argument: `o` reals written, `u` reals updated, `i` reals read, `p` integers written, `j` integers
-   * read, `f` scalars in heap cells (they may change from step to step), `r` four random words, `n` integer, `s` number.
+   * read, `f` scalars in heap cells (they may change from step to step), `r` four random words, `n` integer, `s` number (a
+   * double on every engine).
    */
   readonly sig: string;
   /** Elements behind each pointer, in their order; `args` are the numbers among the arguments. Absent ones count too. */

@@ -1,9 +1,12 @@
 // Programs: a plan's launches as something that an engine runs in one go. Addresses are final here.
-import { activeAddon, kernelsNow } from '../kernels/launch.js';
+import { activeAddon, backend, kernelsNow } from '../kernels/launch.js';
 import { isPointer } from '../kernels/row.js';
 import { table, type KernelName } from '../kernels/table.js';
+import { kernelFor } from '../kernels/threads.js';
 import { isStrips, type Graph, type Instruction, type Launch, type Strip } from './graph.js';
+import { loopProgram, type Run } from './loop.js';
 import { nativeProgram } from './native.js';
+import { wasmProgram } from './wasm.js';
 
 /** A launch with addresses. */
 export interface Call {
@@ -66,39 +69,8 @@ function placedStrip(strip: Strip, address: Address, apart: Apart): StripCall {
 export function programOf(graph: Graph, address: Address, workers: number): Program {
   const items = itemsOf(graph, address);
   const native = activeAddon();
-  return native && native.missing.length === 0 ? nativeProgram(items, native, workers) : loopProgram(items);
-}
-
-/** A plain loop over the engine's functions. */
-function loopProgram(items: readonly Item[]): Program {
-  const kernels = kernelsNow();
-  const thunks = items.map((item) => ({ part: item.part, index: item.index, run: thunkOf(item, kernels) }));
-  return {
-    run(part) {
-      for (const thunk of thunks) if (thunk.part === part) thunk.run();
-    },
-    time(part, into) {
-      for (const thunk of thunks) {
-        if (thunk.part !== part) continue;
-        const start = process.hrtime.bigint();
-        thunk.run();
-        into[thunk.index]! += Number(process.hrtime.bigint() - start);
-      }
-    },
-    release: () => {},
-  };
-}
-
-function thunkOf(item: Item, kernels: ReturnType<typeof kernelsNow>): () => void {
-  if ('call' in item) {
-    const { kernel, args } = item.call;
-    const run = kernels[kernel];
-    return () => run(...args);
-  }
-  const { strips, body } = item;
-  return () => {
-    for (let k = 0; k < strips; k++)
-      for (const { kernel, args, steps, last } of body)
-        kernels[kernel](...(k < strips - 1 ? args : last).map((arg, a) => arg + k * steps[a]!));
-  };
+  if (native && native.missing.length === 0) return nativeProgram(items, native, workers);
+  const engine = kernelsNow();
+  const runs: Run = (kernel, args) => kernelFor(engine, kernel, args);
+  return backend.name === 'wasm' ? wasmProgram(items, runs) : loopProgram(items, runs);
 }

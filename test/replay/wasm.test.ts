@@ -1,0 +1,182 @@
+// Programs as WASM modules: the calls they make are those of the plain loop, argument by argument, and the kernels they run
+// give the same bits.
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { heap } from '../../src/memory/heap.js';
+import type { Kernel } from '../../src/kernels/reference.js';
+import { isPointer } from '../../src/kernels/row.js';
+import { kernelNames, table, type KernelName } from '../../src/kernels/table.js';
+import { kernelFor } from '../../src/kernels/threads.js';
+import { wasmEngine } from '../../src/kernels/wasm.js';
+import { signed, unsigned } from '../../src/replay/bytes.js';
+import { loopProgram, type Run } from '../../src/replay/loop.js';
+import type { Call, Item, Program } from '../../src/replay/program.js';
+import { wasmProgram } from '../../src/replay/wasm.js';
+import { numbers } from './support.js';
+
+const engine = wasmEngine();
+const exported: Run = (kernel, args) => kernelFor(engine, kernel, args);
+
+type Seen = [kernel: KernelName, ...args: number[]];
+
+/** The calls that a program makes, its kernels being functions that write them down. */
+function callsOf(
+  make: (items: readonly Item[], runs: Run) => Program,
+  items: readonly Item[],
+  part = 0,
+): Seen[] {
+  const seen: Seen[] = [];
+  const spies = new Map<KernelName, Kernel>();
+  const runs: Run = (kernel) => {
+    const { sig } = table[kernel];
+    // Addresses come as the signed numbers that WebAssembly has.
+    const spy: Kernel = (...args) =>
+      void seen.push([kernel, ...args.map((v, k) => (sig[k] === 's' ? v : v >>> 0))]);
+    if (!spies.has(kernel)) spies.set(kernel, spy);
+    return spies.get(kernel)!;
+  };
+  make(items, runs).run(part);
+  return seen;
+}
+
+const call = (kernel: KernelName, ...args: number[]): Item => ({ part: 0, index: 0, call: { kernel, args } });
+
+const bytesOf = (n: number): number[] => {
+  const to: number[] = [];
+  signed(to, n);
+  return to;
+};
+
+it.each([
+  [0, [0]],
+  [63, [0x3f]],
+  [64, [0xc0, 0]],
+  [127, [0xff, 0]],
+  [128, [0x80, 1]],
+  [2 ** 31 - 1, [0xff, 0xff, 0xff, 0xff, 0x07]],
+  [2 ** 31, [0x80, 0x80, 0x80, 0x80, 0x78]],
+  [2 ** 32 - 64, [0x40]],
+  [2 ** 32 - 65, [0xbf, 0x7f]],
+])('writes %d as i32', (n, bytes) => {
+  expect(bytesOf(n)).toEqual(bytes);
+});
+
+it('writes counts', () => {
+  expect([0, 127, 128, 16384].map(unsigned)).toEqual([[0], [127], [0x80, 1], [0x80, 0x80, 1]]);
+});
+
+it('passes addresses up to 4 GiB and every double', () => {
+  const doubles = [0, -0, NaN, Infinity, -Infinity, 5e-324, 0.1, -1e300];
+  const places = [0, 64, 2 ** 31 - 64, 2 ** 31, 2 ** 32 - 64];
+  const items = doubles.flatMap((x) => places.map((at) => call('fill', at, x, 7)));
+  expect(callsOf(wasmProgram, items)).toEqual(
+    items.map((item) => 'call' in item && ['fill', ...item.call.args]),
+  );
+});
+
+/** Arguments of a kernel. */
+const argsOf = (kernel: KernelName): fc.Arbitrary<number[]> =>
+  fc.tuple(
+    ...[...table[kernel].sig].map((letter) =>
+      letter === 's' ? fc.double() : fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+    ),
+  );
+const stepsOf = (kernel: KernelName): fc.Arbitrary<number[]> =>
+  fc.tuple(
+    ...[...table[kernel].sig].map((letter) =>
+      letter === 's' ? fc.constant(0) : fc.integer({ min: 0, max: 2 ** 20 }),
+    ),
+  );
+const kernels = fc.constantFrom<KernelName>('add', 'fill', 'relu', 'attention', 'adamStep');
+const calls = kernels.chain((kernel) => argsOf(kernel).map((args) => ({ kernel, args })));
+const strip = kernels.chain((kernel) =>
+  fc
+    .tuple(argsOf(kernel), stepsOf(kernel), argsOf(kernel))
+    .map(([args, steps, last]) => ({ kernel, args, steps, last, workers: [] })),
+);
+const item: fc.Arbitrary<Item> = fc
+  .tuple(
+    fc.integer({ min: 0, max: 1 }),
+    fc.oneof(
+      calls.map((one) => ({ call: one })),
+      fc.record({
+        strips: fc.integer({ min: 1, max: 5 }),
+        body: fc.array(strip, { minLength: 1, maxLength: 3 }),
+      }),
+    ),
+  )
+  .map(([part, what]) => ({ part, index: 0, ...what }));
+
+it('makes the calls of the plain loop, strips and parts among them', () => {
+  const seed = Number(process.env['THALWEG_TEST_SEED'] ?? 1);
+  fc.assert(
+    fc.property(fc.array(item, { maxLength: 12 }), (items) => {
+      for (const part of [0, 1, 2])
+        expect(callsOf(wasmProgram, items, part)).toEqual(callsOf(loopProgram, items, part));
+    }),
+    { seed },
+  );
+});
+
+it('keeps the order over several functions', () => {
+  const items = Array.from({ length: 3000 }, (_, k) => call('fill', k, k / 8, 1));
+  expect(callsOf(wasmProgram, items)).toEqual(callsOf(loopProgram, items));
+});
+
+it('links every kernel, with the types that its row promises', () => {
+  const items = kernelNames.map((kernel) => call(kernel, ...Array.from(table[kernel].sig, () => 1)));
+  // Exports, all of them: functions of JavaScript would take any type.
+  for (const { call } of items as { call: Call }[])
+    expect(String(exported(call.kernel, call.args))).toContain('native code');
+  expect(() => wasmProgram(items, exported)).not.toThrow();
+});
+
+it('refuses an export of other types', () => {
+  expect(() => wasmProgram([call('fill', 0, 0, 0)], () => kernelFor(engine, 'relu', [0, 0, 1]))).toThrow(
+    /0 fill/,
+  );
+});
+
+it('runs kernels: launches, and strips with a shorter last one', () => {
+  const n = 1000;
+  const [x, y, z, cell] = [n, n, n, 1].map((length) => heap.allocate(length * 4)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const at = (offset: number, length = n): Float32Array => heap.f32.subarray(offset / 4, offset / 4 + length);
+  at(cell, 1)[0] = 0.3;
+  const rows: readonly (readonly [KernelName, (from: number, n: number) => number[]])[] = [
+    ['tanh', (from, n) => [y + from, x + from, n]],
+    ['scale', (from, n) => [y + from, cell, n]],
+    ['accumulate', (from, n) => [z + from, y + from, n]],
+  ];
+  const run = (items: readonly Item[]): Float32Array => {
+    at(x).set(numbers(n, 1));
+    at(y).fill(NaN);
+    at(z).set(numbers(n, 2));
+    const program = wasmProgram(items, exported);
+    program.run(0);
+    const result = at(z).slice();
+    const times = new Float64Array(items.length);
+    program.time(0, times);
+    expect(times.every((ns) => ns > 0)).toBe(true);
+    return result;
+  };
+  const whole = rows.map(([kernel, args], index): Item => ({
+    part: 0,
+    index,
+    call: { kernel, args: args(0, n) },
+  }));
+  const width = 96;
+  const strips = Math.ceil(n / width);
+  const body = rows.map(([kernel, args]) => ({
+    kernel,
+    args: args(0, width),
+    steps: Array.from(table[kernel].sig, (letter) => (isPointer(letter) && letter !== 'f' ? width * 4 : 0)),
+    last: args(0, n - (strips - 1) * width),
+    workers: [],
+  }));
+  expect(run([{ part: 0, index: 0, strips, body }])).toEqual(run(whole));
+});
