@@ -1,5 +1,7 @@
-// The thread pool of the process. Tasks are claimed from a counter and never depend on who runs them, so
-// results are the same for any number of threads. A second caller while the pool is busy does its work alone.
+// The thread pool of the process. Every worker has a share of the tasks, neighbours and the same ones in each
+// call of a size, so that what a core has in its cache from one call serves the next; who is done takes from
+// the others. Tasks never depend on who runs them, so results are the same for any number of threads. A
+// second caller while the pool is busy does its work alone.
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -51,9 +53,11 @@ class Pool {
     grow(threads - 1);
     work_ = work;
     data_ = data;
-    tasks_ = tasks;
     helpers_ = threads - 1;
-    next_.store(0, std::memory_order_relaxed);
+    for (int k = 0; k < threads; ++k) {
+      shares_[k].end = tasks * (k + 1) / threads;
+      shares_[k].next.store(tasks * k / threads, std::memory_order_relaxed);
+    }
     open_.store(true);
     epoch_.fetch_add(1);
     if (parked_.load() > 0) {
@@ -92,6 +96,12 @@ class Pool {
   }
 
  private:
+  /** Tasks [next, end) of one worker, on a cache line of their own. */
+  struct alignas(64) Share {
+    std::atomic<i64> next{0};
+    i64 end = 0;
+  };
+
   struct Start {
     Pool* pool;
     int worker;
@@ -148,8 +158,15 @@ class Pool {
     return epoch_.load();
   }
 
+  /** The worker's own share first, then what is left of the others'. */
   void claim(int worker) {
-    for (i64 task; (task = next_.fetch_add(1)) < tasks_;) work_(data_, task, worker);
+    const int threads = helpers_ + 1;
+    for (int k = 0; k < threads; ++k) {
+      Share& share = shares_[(worker + k) % threads];
+      // The look spares the others' counters a write once all is taken.
+      if (k > 0 && share.next.load(std::memory_order_relaxed) >= share.end) continue;
+      for (i64 task; (task = share.next.fetch_add(1)) < share.end;) work_(data_, task, worker);
+    }
   }
 
   std::mutex busy_, owners_, parking_;
@@ -159,9 +176,8 @@ class Pool {
   int users_ = 0;
   Work work_ = nullptr;
   void* data_ = nullptr;
-  i64 tasks_ = 0;
   std::atomic<int> helpers_{0};
-  alignas(64) std::atomic<i64> next_{0};
+  Share shares_[MAX_WORKERS + 1];
   alignas(64) std::atomic<uint32_t> epoch_{0};
   std::atomic<bool> open_{false}, stop_{false};
   alignas(64) std::atomic<int> inside_{0};
