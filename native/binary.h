@@ -16,7 +16,7 @@ INLINE vf loadStrided(const float* p, i64 stride, int count) {
 template <class F>
 INLINE void binaryRun(float* out, const float* a, i64 sa, const float* b, i64 sb, i64 from, i64 to, F f) {
   if (sa == 1 && sb == 1)
-    span(from, to, [=](auto how, i64 k) { how.store(out + k, f(how.load(a + k), how.load(b + k))); });
+    streamSpan(from, to, [=](auto how, i64 k) { how.store(out + k, f(how.load(a + k), how.load(b + k))); });
   else if (sa == 1 && sb == 0) {
     const vf y = splat(*b);
     span(from, to, [=](auto how, i64 k) { how.store(out + k, f(how.load(a + k), y)); });

@@ -24,17 +24,33 @@ static void parallel(int threads, i64 tasks, const F& f) {
 }
 
 /** f(how, k) over [from, to) in steps of a vector. */
-template <class F>
+template <class How = Whole, class F>
 INLINE void span(i64 from, i64 to, const F& f) {
   i64 k = from;
   for (; k + 4 * W <= to; k += 4 * W) {
-    f(Whole{}, k);
-    f(Whole{}, k + W);
-    f(Whole{}, k + 2 * W);
-    f(Whole{}, k + 3 * W);
+    f(How{}, k);
+    f(How{}, k + W);
+    f(How{}, k + 2 * W);
+    f(How{}, k + 3 * W);
   }
-  for (; k + W <= to; k += W) f(Whole{}, k);
+  for (; k + W <= to; k += W) f(How{}, k);
   if (k < to) f(Part{static_cast<int>(to - k)}, k);
+}
+
+/** Elements from which a piece is long: a megabyte of each array. Measured on a Xeon (48 KiB, 2 MiB, and an
+ * L3 of 480 MiB at 30 GB/s a core) with 1e7 elements: asking a page ahead takes a sum of two arrays from 4.66
+ * to 3.98 ms and a momentum step from 4.26 to 4.03; with 1e6 it changes nothing. Stores past the caches gain
+ * nothing there (a sum 4.08 ms, a fill 1.64 for 1.34) and double the time of updates in place, so there are
+ * none. */
+constexpr i64 LONG_PIECE = 1 << 18;
+
+/** As span, for bodies that do little but read and write. */
+template <class F>
+INLINE void streamSpan(i64 from, i64 to, const F& f) {
+  if (to - from < LONG_PIECE)
+    span(from, to, f);
+  else
+    span<Ahead>(from, to, f);
 }
 
 /** Work, in elements of an addition, that is worth a second thread: a hot dispatch costs about 0.1 to 1 µs.
@@ -61,6 +77,12 @@ static void pieces(const Context& cx, i64 n, i64 weight, const G& g) {
 template <class F>
 static void sweep(const Context& cx, i64 n, i64 weight, const F& f) {
   pieces(cx, n, weight, [&](i64 from, i64 to) { span(from, to, f); });
+}
+
+/** As sweep, for bodies that do little but read and write. */
+template <class F>
+static void stream(const Context& cx, i64 n, i64 weight, const F& f) {
+  pieces(cx, n, weight, [&](i64 from, i64 to) { streamSpan(from, to, f); });
 }
 
 /** Runs f(row) for every row, among threads; a row costs `weight` additions. */

@@ -96,6 +96,18 @@ struct Whole {
   INLINE_MEMBER void store(int32_t* p, vi v) const { storeAs(p, v); }
 };
 
+/** Elements that a long loop asks ahead for: a page, where the hardware's prefetching stops. */
+constexpr int PAGE_AHEAD = 1024;
+
+/** Whole vectors of arrays too long for the nearer caches: as Whole, and asks for what comes a page later. */
+struct Ahead : Whole {
+  using Whole::load;
+  INLINE_MEMBER vf load(const float* p) const {
+    __builtin_prefetch(p + PAGE_AHEAD);
+    return loadAs<vf>(p);
+  }
+};
+
 /** How the end of a loop reaches memory: the first `count` lanes. */
 struct Part {
   int count;

@@ -12,6 +12,8 @@ const flush = (x: number): number => (Math.abs(x) < SMALLEST_NORMAL ? 0 : x);
 const quotient = (a: number, b: number): number => (b === 0 ? 0 : a / b);
 
 const SIZES = [0, 1, 3, 4, 5, 15, 16, 17, 31, 33, 63, 64, 65, 1000];
+/** Long enough for the loops that read ahead. */
+const LONG = 2 ** 18 + 77;
 
 type Scalars = readonly number[];
 /** `at(k)`: cell k; `load(p, j)` and `store(p, j, x)` reach element j behind pointer p. */
@@ -53,6 +55,11 @@ function update(states: string, cells: readonly number[], absent: readonly numbe
   };
 }
 
+const withLong = (row: KernelRow): KernelRow => ({
+  ...row,
+  cases: [...row.cases, { ...row.cases[0]!, args: [LONG] }],
+});
+
 /** sign · g + wd · p: maximize first, then L2 decay. */
 function gradient(s: Step, j: number, wd: number, sign: number): number {
   const { f, pointers, round } = s;
@@ -91,15 +98,17 @@ export const updates = {
    * torch: c = 1 - dampening (1 at the first step), a, b = 0, 1, or 1, mu for Nesterov.
    * classical: lr = -1, c = -rate, a, b = 0, 1, or -rate, mu.
    */
-  momentumStep: update('s', [0.1, 0.01, 1, 0.9, 0.75, 1, 0.9], [], (s, j) => {
-    const [lr, wd, sign, mu, c, a, b] = s.cells as Numbers<7>;
-    const r = s.round;
-    const [p, vp] = [s.pointers[0]! + j, s.pointers[2]! + j];
-    const d = gradient(s, j, wd, sign);
-    const v = flush(r(r(mu * s.f[vp]!) + r(c * d)));
-    s.f[vp] = v;
-    s.f[p] = s.f[p]! - r(lr * r(r(a * d) + r(b * v)));
-  }),
+  momentumStep: withLong(
+    update('s', [0.1, 0.01, 1, 0.9, 0.75, 1, 0.9], [], (s, j) => {
+      const [lr, wd, sign, mu, c, a, b] = s.cells as Numbers<7>;
+      const r = s.round;
+      const [p, vp] = [s.pointers[0]! + j, s.pointers[2]! + j];
+      const d = gradient(s, j, wd, sign);
+      const v = flush(r(r(mu * s.f[vp]!) + r(c * d)));
+      s.f[vp] = v;
+      s.f[p] = s.f[p]! - r(lr * r(r(a * d) + r(b * v)));
+    }),
+  ),
   /** s += d²; p -= lr d / (√s + eps). cells [lr, wd, sign, eps]; (p, g, s, cells, n). */
   adagradStep: update('p', [0.1, 0.01, 1, 1e-10], [], (s, j) => {
     const [lr, wd, sign, eps] = s.cells as [number, number, number, number];
