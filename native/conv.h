@@ -1,6 +1,7 @@
 // Convolution and its gradient by the input, as implicit matrix products: weights are packed once, images are
 // read where they lie or from a padded copy, band by band, and the outputs of a band are one product.
 #pragma once
+#include "depthwise.h"
 #include "panels.h"
 
 namespace thalweg {
@@ -99,6 +100,7 @@ static void conv2d(Context& cx, float* y, const float* x, const float* w, const 
                    i64 groups) {
   const Conv q(n, c, h, width, k, r, s, sh, sw, ph, pw, dh, dw, groups);
   if (n * k * q.oh * q.ow == 0) return;
+  if (isDepthwise(q)) return (r == 3 ? depthwiseForward<3> : depthwiseForward<5>)(cx, y, x, w, bias, q);
   const i64 terms = q.cg * r * s, plane = q.oh * q.ow;
   const int threads = n * k * plane * terms < 2 * CONV_GRAIN ? 1 : cx.threads;
   // Products of whole planes need no copy.

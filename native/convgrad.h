@@ -8,9 +8,10 @@
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
-/** A padded copy with channels last, `channels` (a multiple of W) a pixel. */
+/** A padded copy of a band with channels last, `channels` (a multiple of W) a pixel. Of the source, every
+ * `down`-th row and every `across`-th column are copied: a 1 × 1 convolution reads no others. */
 struct Last {
-  i64 channels, rows, cols, top, left;
+  i64 channels, rows, cols, left, down, across;
 
   i64 size() const {
     const i64 reals = rows * cols * channels;
@@ -18,22 +19,38 @@ struct Last {
     return reals;
   }
 
-  /** Copies `count` planes of h × w; what lies round them must be 0 already and stays so. */
-  void fill(float* out, const float* x, i64 count, i64 h, i64 w) const {
-    for (i64 y = 0; y < h; ++y)
-      for (i64 c = 0; c < count; c += W)
-        for (i64 j = 0; j < w; j += W) {
-          const i64 planes = least(W, count - c), pixels = least(W, w - j);
-          const float* from = x + (c * h + y) * w + j;
-          float* to = out + ((y + top) * cols + j + left) * channels + c;
-          vf v[W];
-          for (i64 k = 0; k < W; ++k)
-            v[k] = k >= planes   ? vf{}
-                   : pixels == W ? loadAs<vf>(from + k * h * w)
-                                 : loadPart(from + k * h * w, static_cast<int>(pixels));
-          transpose(v);
-          for (i64 k = 0; k < pixels; ++k) storeAs(to + k * channels, v[k]);
-        }
+  /** Copies `count` planes of h × w from row `first` on, which may lie outside: such rows become 0. What lies
+   * left and right must be 0 already and stays so. */
+  void fill(float* out, const float* x, i64 count, i64 h, i64 w, i64 first, i64 wanted) const {
+    for (i64 t = 0; t < wanted; ++t, out += cols * channels) {
+      const i64 y = first + t * down;
+      if (y < 0 || y >= h)
+        std::memset(out, 0, cols * channels * sizeof(float));
+      else
+        fillRow(out + left * channels, x + y * w, count, h * w, ceilDiv(w, across));
+    }
+  }
+
+ private:
+  void fillRow(float* out, const float* x, i64 count, i64 plane, i64 pixels) const {
+    for (i64 c = 0; c < count; c += W)
+      for (i64 j = 0; j < pixels; j += W) {
+        const int some = static_cast<int>(least(W, pixels - j));
+        const float* from = x + c * plane + j * across;
+        float* to = out + j * channels + c;
+        vf v[W];
+        for (i64 k = 0; k < W; ++k) v[k] = c + k < count ? pick(from + k * plane, some) : vf{};
+        transpose(v);
+        for (i64 k = 0; k < some; ++k) storeAs(to + k * channels, v[k]);
+      }
+  }
+  /** `some` pixels of a row. */
+  vf pick(const float* from, int some) const {
+    if (across == 1) return some == W ? loadAs<vf>(from) : loadPart(from, some);
+    // The last pixel may be the row's last, with nothing behind it.
+    vf v = {};
+    for (int k = 0; k < some; ++k) v[k] = from[k * across];
+    return v;
   }
 };
 
@@ -44,9 +61,11 @@ struct LastWalk {
   i64 rows, cols;
   /** From output row to output row, and from column to column, in the copy. */
   i64 rowStep, colStep;
+  bool first;
 };
 
-/** R channels of g by V vectors of (tap, channels), over all positions; added to out. */
+/** R channels of g by V vectors of (tap, channels), over all positions; added to out unless they come first.
+ */
 template <int R, int V>
 static void lastTile(const LastWalk& q, i64 channel, const i64* offsets, float* out, i64 step) {
   vf acc[R][V] = {};
@@ -72,8 +91,10 @@ static void lastTile(const LastWalk& q, i64 channel, const i64* offsets, float* 
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v)
-      storeAs(out + r * step + v * W, loadAs<vf>(out + r * step + v * W) + acc[r][v]);
+    for (int v = 0; v < V; ++v) {
+      float* to = out + r * step + v * W;
+      storeAs(to, q.first ? acc[r][v] : loadAs<vf>(to) + acc[r][v]);
+    }
 }
 
 using LastKernel = void (*)(const LastWalk&, i64, const i64*, float*, i64);
@@ -108,29 +129,66 @@ static void lastWalk(const LastWalk& q, i64 k0, i64 k1, const i64* offsets, i64 
   }
 }
 
-/** Reals of x and g that a walk covers: they should stay in L2 while all tiles pass over them. */
+/** Reals of x and g that a walk covers at most: they should stay in L2 while all tiles pass over them. */
 constexpr i64 WALK_REALS = 131072;
+/** Positions of a walk at least: each reads and writes all sums. */
+constexpr i64 LEAST_POSITIONS = 256;
 
-/** Sums of [k, tap, channels] into gw[k, channel, tap]. */
-static void channelsFirst(float* gw, const float* sums, i64 k, i64 cg, i64 taps, i64 channels) {
-  for (i64 o = 0; o < k; ++o)
-    for (i64 c = 0; c < cg; ++c)
-      for (i64 t = 0; t < taps; ++t) *gw++ = sums[(o * taps + t) * channels + c];
+/** How the positions of all images are cut into walks, by shape alone: some images each, or bands of one. */
+struct Walks {
+  i64 together, rows, bands, count;
+
+  /** `reals` are read for a row of an image. */
+  Walks(const Conv& q, i64 reals) {
+    rows = most(ceilDiv(LEAST_POSITIONS, most(1, q.ow)), WALK_REALS / (reals + 1));
+    rows = most(1, least(q.oh, rows));
+    bands = most(1, ceilDiv(q.oh, rows));
+    rows = ceilDiv(q.oh, bands);
+    together = bands > 1 ? 1 : most(1, least(q.n, WALK_REALS / (reals * q.oh + 1)));
+    count = ceilDiv(q.n, together) * bands;
+  }
+};
+
+/** Some sums of each slot, `size` apart, added in order. */
+template <class How>
+INLINE vf slotSum(How how, const float* from, i64 kept, i64 size) {
+  vf v = how.load(from);
+  for (i64 slot = 1; slot < kept; ++slot) v += how.load(from + slot * size);
+  return v;
+}
+
+/** gw[channel, tap] of one output channel from `kept` slots of sums [tap, channels]. */
+static void channelsFirst(float* gw, const float* sums, i64 kept, i64 size, i64 cg, i64 taps, i64 channels) {
+  if (taps == 1) {
+    span(0, cg, [=](auto how, i64 c) { how.store(gw + c, slotSum(how, sums + c, kept, size)); });
+    return;
+  }
+  for (i64 c = 0; c < cg; c += W)
+    for (i64 t = 0; t < taps; t += W) {
+      const i64 some = least(W, taps - t);
+      vf v[W];
+      for (i64 i = 0; i < W; ++i)
+        v[i] = i < some ? slotSum(Whole{}, sums + (t + i) * channels + c, kept, size) : vf{};
+      transpose(v);
+      for (i64 i = 0; i < least(W, cg - c); ++i)
+        storePart(gw + (c + i) * taps + t, v[i], static_cast<int>(some));
+    }
 }
 
 static void weightGradLast(Context& cx, float* gw, const float* x, const float* g, const Conv& q) {
-  const Last copy{roundUp(q.cg, W), q.h + 2 * q.ph, q.w + 2 * q.pw, q.ph, q.pw};
+  const bool point = q.r * q.s == 1 && q.pw == 0;
+  const i64 down = point ? q.sh : 1, across = point ? q.sw : 1, sh = q.sh / down, sw = q.sw / across;
+  Last copy{roundUp(q.cg, W), 0, point ? ceilDiv(q.w, across) : q.w + 2 * q.pw, q.pw, down, across};
   const i64 taps = q.r * q.s, parts_ = copy.channels / W, vectors = taps * parts_, size = q.k * vectors * W;
   const i64 plane = q.oh * q.ow;
-  // By shape alone: images a walk, and walks whose sums are kept apart.
-  const i64 together = most(1, least(q.n, WALK_REALS / (copy.size() + q.kg * plane + 1))),
-            walks = ceilDiv(q.n, together);
-  const i64 kept = most(1, least(walks, least(MOST_GROUPS, MOST_PARTIAL / size)));
+  const Walks walks(q, copy.channels * sh * copy.cols + q.kg * q.ow);
+  copy.rows = most(0, walks.rows - 1) * sh + (q.r - 1) * q.dh + 1;
+  const i64 kept = most(1, least(walks.count, least(MOST_GROUPS, MOST_PARTIAL / size)));
   const int threads = q.n * plane * size < 2 * CONV_GRAIN ? 1 : cx.threads;
   const i64 parts =
       threads == 1 ? 1 : most(1, least(ceilDiv(q.kg, CHANNELS), ceilDiv(2 * threads, kept * q.groups)));
 
-  const i64 each = roundUp(together * copy.size(), 16);
+  const i64 each = roundUp(walks.together * copy.size(), 16);
   Divider scratch{
       static_cast<char*>(reserve(cx, Divider::bytes(vectors, sizeof(i64)) + Divider::bytes(kept * size, 4) +
                                          Divider::bytes(threads * each, 4)))};
@@ -141,37 +199,35 @@ static void weightGradLast(Context& cx, float* gw, const float* x, const float* 
     const i64 tap = v / parts_;
     offsets[v] = (tap / q.s * q.dh * copy.cols + tap % q.s * q.dw) * copy.channels + v % parts_ * W;
   }
-  std::memset(partial, 0, kept * size * sizeof(float));
   std::memset(images, 0, threads * each * sizeof(float));
 
   parallel(threads, kept * q.groups * parts, [&](i64 task, int worker) {
     const i64 part = task % parts, group = task / parts % q.groups, slot = task / parts / q.groups;
     float* copies = images + worker * each;
-    for (i64 walk = walks * slot / kept; walk < walks * (slot + 1) / kept; ++walk) {
-      const i64 first = walk * together, count = least(together, q.n - first);
+    for (i64 walk = walks.count * slot / kept; walk < walks.count * (slot + 1) / kept; ++walk) {
+      const i64 first = walk / walks.bands * walks.together, count = least(walks.together, q.n - first);
+      const i64 top = walk % walks.bands * walks.rows, rows = least(walks.rows, q.oh - top);
       for (i64 i = 0; i < count; ++i)
         copy.fill(copies + i * copy.size(), x + ((first + i) * q.c + group * q.cg) * q.h * q.w, q.cg, q.h,
-                  q.w);
+                  q.w, top * q.sh - q.ph, (rows - 1) * sh + (q.r - 1) * q.dh + 1);
       const LastWalk over{copies,
-                          g + (first * q.k + group * q.kg) * plane,
+                          g + (first * q.k + group * q.kg) * plane + top * q.ow,
                           count,
                           copy.size(),
                           q.k * plane,
                           plane,
-                          q.oh,
+                          rows,
                           q.ow,
-                          q.sh * copy.cols * copy.channels,
-                          q.sw * copy.channels};
+                          sh * copy.cols * copy.channels,
+                          sw * copy.channels,
+                          walk == walks.count * slot / kept};
       lastWalk(over, tileStart(q.kg, parts, part), tileStart(q.kg, parts, part + 1), offsets, vectors,
                partial + slot * size + group * q.kg * vectors * W);
     }
   });
-  for (i64 slot = 1; slot < kept; ++slot) {
-    const float* from = partial + slot * size;
-    span(0, size,
-         [=](auto how, i64 at) { how.store(partial + at, how.load(partial + at) + how.load(from + at)); });
-  }
-  channelsFirst(gw, partial, q.k, q.cg, taps, copy.channels);
+  eachRow(cx, q.k, kept * vectors * W, [=](i64 o) {
+    channelsFirst(gw + o * q.cg * taps, partial + o * vectors * W, kept, size, q.cg, taps, copy.channels);
+  });
 }
 
 namespace rows {
@@ -181,6 +237,13 @@ static void conv2dGradWeight(Context& cx, float* gw, const float* x, const float
                              i64 groups) {
   const Conv q(n, c, h, width, k, r, s, sh, sw, ph, pw, dh, dw, groups);
   if (k * q.cg * r * s == 0) return;
+  if (n * q.oh * q.ow == 0) {
+    std::memset(gw, 0, k * q.cg * r * s * sizeof(float));
+    return;
+  }
+  // Long rows of steps 1 are dot products without a remainder.
+  if (isDepthwise(q) && (sw == 2 || q.ow <= W))
+    return (r == 3 ? depthwiseGradWeight<3> : depthwiseGradWeight<5>)(cx, gw, x, g, q);
   // Half-filled vectors of channels are as fast as dot products.
   (2 * q.cg > W ? weightGradLast : weightGradDots)(cx, gw, x, g, q);
 }

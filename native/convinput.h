@@ -94,6 +94,7 @@ static void conv2dGradInput(Context& cx, float* gx, const float* g, const float*
                             i64 groups) {
   const Conv q(n, c, h, width, k, r, s, sh, sw, ph, pw, dh, dw, groups);
   if (n * c * h * width == 0) return;
+  if (isDepthwise(q)) return (r == 3 ? depthwiseGradInput<3> : depthwiseGradInput<5>)(cx, gx, g, w, q);
   const Overhang high(r, sh, ph, dh), wide(s, sw, pw, dw);
   const i64 gridRows = ceilDiv(h, sh), gridCols = ceilDiv(width, sw);
   const i64 phasesX = least(sw, width), phases = least(sh, h) * phasesX;

@@ -1,5 +1,5 @@
 // Lanes rearranged: pairs split and joined, which is how images of every second pixel are read and written,
-// and lanes read under a mask.
+// and lanes read under a mask, as at the ends of rows.
 #pragma once
 #include "loop.h"
 
@@ -60,6 +60,48 @@ struct LaneRange {
     return v;
   }
 #endif
+};
+
+/** The lanes l of a vector for which from ≤ first + l < to. */
+INLINE LaneRange lanesWithin(i64 first, i64 from, i64 to) {
+  const i64 begin = least(W, most(0, from - first)), end = most(begin, least(W, to - first));
+  return LaneRange(static_cast<int>(begin), static_cast<int>(end - begin));
+}
+
+/** Columns of a row that a tap meets for a vector of outputs: every `Step`-th from column `at` on; columns
+ * outside the row are 0 and not read. */
+template <int Step>
+struct Columns;
+template <>
+struct Columns<1> {
+  i64 at;
+  LaneRange range;
+  Columns(i64 at_, i64 width) : at(at_), range(lanesWithin(at_, 0, width)) {}
+  INLINE_MEMBER vf load(const float* row) const { return range.load(row + at); }
+};
+template <>
+struct Columns<2> {
+  i64 at;
+  LaneRange low, high;
+  Columns(i64 at_, i64 width)
+      : at(at_), low(lanesWithin(at_, 0, width)), high(lanesWithin(at_ + W, 0, width)) {}
+  INLINE_MEMBER vf load(const float* row) const {
+    return __builtin_shuffle(low.load(row + at), high.load(row + at + W), lanes() * 2);
+  }
+};
+
+/** What a tap of a gradient by the input reads of g, for a vector of outputs of one parity. */
+struct Shifted {
+  bool odd;
+  i64 at;
+  LaneRange range;
+
+  /** Column j of the gradient's first pixel of that parity meets column `at` of g. */
+  static Shifted of(i64 first, i64 step, i64 ow) {
+    const bool odd = step == 2 && first & 1;
+    const i64 at = (first + odd) / step;
+    return {odd, at, lanesWithin(at, 0, ow)};
+  }
 };
 
 }  // namespace THALWEG_NAMESPACE

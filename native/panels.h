@@ -20,6 +20,14 @@ constexpr int CHANNELS = 4, POSITIONS = 3;
 constexpr int CHANNELS = 4, POSITIONS = 2;
 #endif
 
+/** Vectors of a panel that is not packed: few channels take more, so that sums fill the registers and no sum
+ * waits for its last addition. */
+constexpr int MOST_POSITIONS = W == 16 ? 8 : POSITIONS;
+INLINE i64 positionsOf(i64 channels) {
+  if (W < 16 || channels > 4) return POSITIONS;
+  return channels > 2 ? 6 : 8;
+}
+
 /** Terms of a packed panel: with the tile's weights about two thirds of L1. */
 constexpr i64 PANEL_TERMS = 192, PANEL_COLS = POSITIONS * W;
 
@@ -45,14 +53,14 @@ struct WeightTiles : ByTerm {
 /** Terms [term, term + terms) of channels from `channel` on at some vectors of positions: where those read
  * and where the sums go, channels `plane` apart. Sums of later terms are added to what is there. */
 struct PanelTask {
-  const Implicit& q;
+  Implicit q;
   i64 term, terms;
   const int32_t* offsets;
   i64 plane, channel;
-  const float* from[POSITIONS];
-  float* out[POSITIONS];
-  uint32_t mask[POSITIONS];
-  int count[POSITIONS];
+  const float* from[MOST_POSITIONS];
+  float* out[MOST_POSITIONS];
+  uint32_t mask[MOST_POSITIONS];
+  int count[MOST_POSITIONS];
 };
 
 template <class Weights, int R, int V>
@@ -61,7 +69,7 @@ static void panelTile(const PanelTask& t) {
   Weights weights(t.q, t.channel, R, t.term);
   const float* bias = t.q.bias;
   const float* from[V];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int v = 0; v < V; ++v) {
     from[v] = t.from[v];
 #pragma GCC unroll 8
@@ -76,17 +84,17 @@ static void panelTile(const PanelTask& t) {
   const int32_t *offset = t.offsets, *end = offset + t.terms;
   for (; offset < end; ++offset) {
     vf row[V];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < V; ++v) row[v] = loadAs<vf>(from[v] + *offset);
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i) {
       const vf factor = weights.at(i);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int v = 0; v < V; ++v) acc[i][v] = fma(factor, row[v], acc[i][v]);
     }
     weights.template next<R>();
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int v = 0; v < V; ++v)
     storeSpot<R>([&](int i) { return acc[i][v]; }, t.out[v], t.plane, t.mask[v], t.count[v]);
 }
@@ -106,8 +114,32 @@ INLINE PanelKernel panelTileOf(i64 channels) {
   return table[channels - 1];
 }
 
+#if defined(__AVX512F__)
+/** Tiles of few channels. */
+template <class Weights, int R>
+INLINE PanelKernel wideTileOf(i64 vectors) {
+  static const PanelKernel table[] = {
+      &panelTile<Weights, R, 4>,
+      &panelTile<Weights, R, 5>,
+      &panelTile<Weights, R, 6>,
+      &panelTile < Weights,
+      R,
+      R <= 2 ? 7 : 6 >
+      , &panelTile < Weights, R, R <= 2 ? 8 : 6 >,
+  };
+  return table[vectors - 4];
+}
+#endif
+
 template <class Weights>
 INLINE PanelKernel panelTileOf(i64 channels, i64 vectors) {
+#if defined(__AVX512F__)
+  if (vectors > 3) {
+    if (channels == 1) return wideTileOf<Weights, 1>(vectors);
+    if (channels == 2) return wideTileOf<Weights, 2>(vectors);
+    return channels == 3 ? wideTileOf<Weights, 3>(vectors) : wideTileOf<Weights, 4>(vectors);
+  }
+#endif
 #if defined(__AVX2__) || defined(__ARM_NEON)
   if (vectors >= 3) return panelTileOf<Weights, 3>(channels);
 #endif
@@ -116,8 +148,10 @@ INLINE PanelKernel panelTileOf(i64 channels, i64 vectors) {
 
 /** All channels of a panel of `count` vectors. */
 template <class Weights>
-static void panelTiles(PanelTask task, i64 count) {
-  const i64 channels = task.q.channels, tiles = ceilDiv(channels, CHANNELS);
+static void panelTiles(PanelTask& task, i64 count) {
+  const i64 channels = task.q.channels;
+  if (channels <= CHANNELS) return panelTileOf<Weights>(channels, count)(task);
+  const i64 tiles = ceilDiv(channels, CHANNELS);
   for (i64 t = 0; t < tiles; ++t) {
     const i64 rows = tileStart(channels, tiles, t + 1) - task.channel;
     panelTileOf<Weights>(rows, count)(task);
@@ -173,39 +207,70 @@ struct Between {
   i64 outStep, plane;
 };
 
+/** Walks over the vectors of all images. */
+struct Walker {
+  const Places& places;
+  const Between& at;
+  i64 image, u;
+
+  /** The next vector becomes the v-th of the task. */
+  void next(PanelTask& task, i64 v) {
+    const Spot& spot = places.spots[u];
+    task.from[v] = at.source + image * at.sourceStep + (places.pieces ? 0 : spot.in);
+    task.out[v] = at.out + image * at.outStep + spot.out;
+    task.mask[v] = spot.mask;
+    task.count[v] = spot.count;
+    if (++u == places.vectors) {
+      u = 0;
+      ++image;
+    }
+  }
+};
+
+/** As panelProduct for one panel whose vectors begin at `from`, packed in blocks of `depth` terms. */
+template <class Weights>
+static void packedPanel(const PanelTask& task, i64 count, const Walker& from, i64 depth, float* room) {
+  static const PanelSteps steps;
+  const i64 all = task.q.terms;
+  for (i64 p = 0; p == 0 || p < all; p += depth) {
+    PanelTask packed = task;
+    packed.term = p;
+    packed.terms = least(depth, all - p);
+    packed.offsets = steps.at;
+    i64 u = from.u;
+    for (i64 v = 0; v < count; ++v) {
+      const Pieces& of = from.places.of[u];
+      packPieces(room + v * W, task.from[v], from.places.pieces + of.first, of.count, task.q.offsets + p,
+                 packed.terms);
+      packed.from[v] = room + v * W;
+      if (++u == from.places.vectors) u = 0;
+    }
+    panelTiles<Weights>(packed, count);
+  }
+}
+
 /** All channels at all places in every image. `room` holds PANEL_TERMS × PANEL_COLS. */
 template <class Weights>
 static void panelProduct(const Implicit& q, const Places& places, const Between& at, float* room) {
-  static const PanelSteps steps;
-  const i64 total = at.images * places.vectors, panels = ceilDiv(total, POSITIONS);
+  const i64 total = at.images * places.vectors;
+  const i64 panels = ceilDiv(total, places.pieces ? POSITIONS : positionsOf(q.channels));
   const i64 depth = q.terms == 0 ? 1 : ceilDiv(q.terms, ceilDiv(q.terms, PANEL_TERMS));
-  for (i64 s = 0; s < panels; ++s) {
-    const i64 first = total * s / panels, count = total * (s + 1) / panels - first;
-    PanelTask task{q, 0, q.terms, q.offsets, at.plane, 0, {}, {}, {}, {}};
-    const Pieces* of[POSITIONS] = {};
-    for (i64 v = 0; v < count; ++v) {
-      const i64 image = (first + v) / places.vectors, u = (first + v) % places.vectors;
-      const Spot& spot = places.spots[u];
-      of[v] = places.pieces ? places.of + u : nullptr;
-      task.from[v] = at.source + image * at.sourceStep + (places.pieces ? 0 : spot.in);
-      task.out[v] = at.out + image * at.outStep + spot.out;
-      task.mask[v] = spot.mask;
-      task.count[v] = spot.count;
-    }
-    if (!places.pieces) {
+  Walker walker{places, at, 0, 0};
+  for (i64 s = 0, first = 0; s < panels; ++s) {
+    const i64 count = total * (s + 1) / panels - first;
+    const Walker start = walker;
+    PanelTask task;
+    task.q = q;
+    task.term = task.channel = 0;
+    task.terms = q.terms;
+    task.offsets = q.offsets;
+    task.plane = at.plane;
+    for (i64 v = 0; v < count; ++v) walker.next(task, v);
+    if (places.pieces)
+      packedPanel<Weights>(task, count, start, depth, room);
+    else
       panelTiles<Weights>(task, count);
-      continue;
-    }
-    PanelTask packed = task;
-    packed.offsets = steps.at;
-    for (i64 v = 0; v < count; ++v) packed.from[v] = room + v * W;
-    for (; packed.term == 0 || packed.term < q.terms; packed.term += depth) {
-      packed.terms = least(depth, q.terms - packed.term);
-      for (i64 v = 0; v < count; ++v)
-        packPieces(room + v * W, task.from[v], places.pieces + of[v]->first, of[v]->count,
-                   q.offsets + packed.term, packed.terms);
-      panelTiles<Weights>(packed, count);
-    }
+    first += count;
   }
 }
 
