@@ -35,6 +35,8 @@ struct Bands {
     const i64 vectors = ceilDiv(allRows * cols, W);
     together = most(1, least(images, least(ceilDiv(LEAST_VECTORS, most(1, vectors)),
                                            BAND_REALS / (reals * allRows + 1))));
+    // Never so many that a thread has nothing to do.
+    together = most(1, least(together, images / wanted));
     groups = ceilDiv(images, together);
     const i64 least_ = least(allRows, ceilDiv(LEAST_VECTORS * W, most(1, cols)));
     const i64 parts = most(ceilDiv(reals * allRows, BAND_REALS), ceilDiv(wanted, groups));
