@@ -14,13 +14,10 @@ import type { Prepared, Rate, Work } from './runner.js';
 interface Size {
   label: string;
   args: number[];
-  /** Arithmetic operations, where they count more than the bytes. */
-  flops?: number;
 }
 
 const LENGTHS = [1e3, 1e5, 1e6];
 const power = (n: number): string => n.toExponential().replace('+', '').replace(/^1e/, '1e');
-const product = (m: number, n: number, k: number): Pick<Size, 'flops'> => ({ flops: 2 * m * n * k });
 
 type Triple = readonly [number, number, number];
 /** [m, n, k] of the products that a dense layer and an attention head need. */
@@ -67,7 +64,6 @@ const layouts = (
     LAYOUTS.filter(([name]) => name === 'NN' || m * n * k >= 512 ** 3 / 4).map(([name, ta, tb]) => ({
       label: `${m}×${n}×${k} ${name}`,
       args: args(m, n, k, ta, tb),
-      ...product(m, n, k),
     })),
   );
 /** 64 causal heads with 64 positions of 32 numbers. */
@@ -75,7 +71,6 @@ const heads: Size[] = [{ label: '64×64×32, causal', args: [64, 64, 64, 32, 32,
 const convolutions: Size[] = IMAGES.map(([n, c, side, k]) => ({
   label: `${n}×${c}×${side}×${side} to ${k}, 3×3`,
   args: [n, c, side, side, k, 3, 3, 1, 1, 1, 1, 1, 1, 1],
-  ...product(n * side * side, k, 9 * c),
 }));
 
 /** Sizes by signature, or by name where rows that share a signature differ. */
@@ -169,8 +164,9 @@ function works(name: KernelName): Work[] {
   const row: KernelRow = table[name];
   // With as little as a caller may pass: no bias, no maximum of second moments.
   const usual = row.cases.find(({ absent }) => absent?.length) ?? row.cases[0]!;
-  return sizesOf(name, row).map(({ label, args, flops }) => {
+  return sizesOf(name, row).map(({ label, args }) => {
     const test: KernelCase = { ...usual, args, index: args[1]! };
+    const flops = row.flops?.(...args);
     return {
       name: `${name} ${label}`,
       kind: name,

@@ -31,6 +31,10 @@ export interface KernelRow {
   readonly sig: string;
   /** Elements behind each pointer, in their order; `args` are the numbers among the arguments. Absent ones count too. */
   readonly extents: (...args: number[]) => number[];
+  /** Floating-point operations of a call, where its time goes there and not into moving bytes. */
+  readonly flops?: (...args: number[]) => number;
+  /** The sizes of a call for people, where they are more than its numbers one by one; `given`: which pointers are there. */
+  readonly label?: (args: readonly number[], given: readonly boolean[]) => string;
   /** The definition, in double precision. */
   readonly ref: (m: Cells, ...args: number[]) => void;
   readonly cases: readonly KernelCase[];

@@ -3,10 +3,22 @@
 import type { Storage } from './storage.js';
 import type { Tensor } from '../tensor/tensor.js';
 
+/** Memory that outlives a step, by name. */
+export interface Region {
+  readonly name: string;
+  /** Which of the arrays of that name: nothing for the values, `.grad`, `.expAvg` … */
+  readonly array: string;
+  /** Byte offset in the heap. */
+  readonly from: number;
+  readonly bytes: number;
+}
+
 /** State outside the heap that a step reads and changes, such as an optimizer's step counts; replay repeats both. */
 export interface HostPart {
   /** Whose state it is; a recorded step holds at most one part of each owner. */
   readonly owner: object;
+  /** The memory that it updates, for those who want to read a plan. */
+  readonly regions: () => Region[];
   /**
    * Before a replayed step changes anything: computes the scalars of this step (they lie in storages with
    * {@link Storage.live}). False if the launches would not be the recorded ones.

@@ -3,6 +3,7 @@
 import { launch } from '../kernels/launch.js';
 import { heap } from '../memory/heap.js';
 import { Storage } from '../memory/storage.js';
+import type { Region } from '../memory/watcher.js';
 import { realArray, Tensor } from '../tensor/tensor.js';
 
 /** Elements: 64 bytes of float32, a cache line and the widest vector. */
@@ -109,6 +110,19 @@ export class Flat {
     if (fill !== 0) run.values().fill(fill);
     this.arrays.set(name, run);
     return run;
+  }
+
+  /** Each parameter, its gradient and its part of every state array, by name. */
+  regions(): Region[] {
+    const runs = new Map([['', this.params], ['grad', this.grads], ...this.arrays]);
+    return [...runs].flatMap(([array, run]) =>
+      this.names.map((name, i) => ({
+        name,
+        array: array && `.${array}`,
+        from: run.offset + this.starts[i]! * this.width,
+        bytes: padded(this.tensors[i]!.size) * this.width,
+      })),
+    );
   }
 
   /** A copy of the state array of parameter `i`, or null if there is no such array. */

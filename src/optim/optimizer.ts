@@ -118,6 +118,7 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
       this.finish(turn, (k) => totals[k]?.peek() ?? []);
       watcher?.host({
         owner: this,
+        regions: () => this.flats.flatMap((flat) => flat.regions()),
         outputs: totals.filter((out) => out !== null),
         renew: () => {
           const next = this.renewed(turn);

@@ -27,6 +27,8 @@ export interface Launch {
   readonly owners: readonly number[];
   /** Places in the recorded list of the launches that this one stands for. */
   readonly origins: readonly number[];
+  /** Whether a pass changed its arithmetic within a stated bound. */
+  readonly inexact?: boolean;
 }
 
 /**
@@ -56,12 +58,16 @@ export interface Graph {
 
 export const isStrips = (instruction: Launch | Strips): instruction is Strips => 'strips' in instruction;
 
-/** Memory that a launch touches: bytes `from … to` of an owner. */
-export interface Access {
-  readonly arg: number;
+/** Bytes `from … to` of an owner. */
+export interface Span {
   readonly owner: number;
   readonly from: number;
   readonly to: number;
+}
+
+/** Memory that a launch touches. */
+export interface Access extends Span {
+  readonly arg: number;
   readonly reads: boolean;
   readonly writes: boolean;
 }
@@ -110,8 +116,7 @@ export function accesses(launch: Launch): readonly Access[] {
 export const launchesOf = (instruction: Launch | Strips): readonly Launch[] =>
   isStrips(instruction) ? instruction.body : [instruction];
 
-export const overlap = (a: Access, b: Access): boolean =>
-  a.owner === b.owner && a.from < b.to && b.from < a.to;
+export const overlap = (a: Span, b: Span): boolean => a.owner === b.owner && a.from < b.to && b.from < a.to;
 
 /** A launch with other arguments. */
 export const changed = <L extends Launch>(launch: L, change: Partial<L>): L => ({ ...launch, ...change });

@@ -12,9 +12,11 @@ import type { Recorder, Source } from './recorder.js';
 import { graphOf, holds } from './trace.js';
 
 /** A buffer that is filled from outside before a run. */
-interface Staged {
+export interface Staged {
+  readonly buffer: number;
   readonly source: Source;
   readonly int: boolean;
+  readonly length: number;
   /** Byte offset in the heap. */
   readonly at: number;
 }
@@ -27,8 +29,10 @@ export class Plan {
   readonly graph: Graph;
   readonly memory: MemoryPlan;
   readonly program: Program;
+  /** What runs it. */
+  readonly engine: string;
+  readonly staged: readonly Staged[];
   private readonly block: Storage;
-  private readonly staged: readonly Staged[];
   private readonly grads: readonly (readonly [Tensor, Tensor])[];
   private readonly changes: readonly Storage[];
 
@@ -46,14 +50,16 @@ export class Plan {
     this.graph = optimise(this.recorded, off);
     this.memory = planMemory(this.graph);
     this.block = Storage.onHeap(Math.max(1, this.memory.bytes / WIDTH));
-    const address = (owner: number, delta: number): number =>
-      owner === OUTSIDE ? delta : this.block.offset + this.memory.offsets[owner]! + delta;
-    this.program = programOf(this.graph, address, backend.threads);
-    this.staged = this.graph.buffers.flatMap(({ source, int }, k) =>
-      source && this.memory.offsets[k]! >= 0 ? [{ source, int, at: address(k, 0) }] : [],
+    this.program = programOf(this.graph, this.address, backend.threads);
+    const { name, isa, threads } = backend.info();
+    this.engine = `${name} ${isa}, ${threads} thread${threads === 1 ? '' : 's'}`;
+    this.staged = this.graph.buffers.flatMap(({ source, int, bytes }, k) =>
+      source && this.memory.offsets[k]! >= 0
+        ? [{ buffer: k, source, int, length: bytes / WIDTH, at: this.address(k, 0) }]
+        : [],
     );
     this.graph.buffers.forEach(({ constant, int }, k) => {
-      if (constant && this.memory.offsets[k]! >= 0) put(int, constant, address(k, 0));
+      if (constant && this.memory.offsets[k]! >= 0) put(int, constant, this.address(k, 0));
     });
     this.program.run(ONCE);
     this.grads = [...trace.adopted];
@@ -61,14 +67,23 @@ export class Plan {
     trace.forget();
   }
 
+  /** Where a pointer of the graph lies in the heap. */
+  readonly address = (owner: number, delta: number): number =>
+    owner === OUTSIDE ? delta : this.block.offset + this.memory.offsets[owner]! + delta;
+
   /** Whether this plan may serve a call; adds the values among its arguments to `inputs`. */
   serves(args: unknown, phase: string, inputs: Input[]): boolean {
     return phase === this.phase && fits(this.mould, args, inputs) && holds(this.trace);
   }
 
+  /** Whether the optimizer would make the same launches now. */
+  renew(): boolean {
+    return this.trace.hosts.every((host) => host.renew());
+  }
+
   /** Makes ready for a run; false if the optimizer would make other launches now. Nothing that outlasts the step changes. */
   stage(inputs: readonly Input[]): boolean {
-    for (const host of this.trace.hosts) if (!host.renew()) return false;
+    if (!this.renew()) return false;
     // Arguments first: one that is refused must leave the random numbers where they are.
     for (const { source, int, at } of this.staged)
       if (source.from === 'input')
@@ -110,7 +125,8 @@ export class Plan {
   }
 }
 
-function put(int: boolean, values: ArrayLike<number>, at: number): void {
+/** Writes values to the heap. */
+export function put(int: boolean, values: ArrayLike<number>, at: number): void {
   const target = int ? heap.i32 : heap.f32;
   const from = at / WIDTH;
   // Few numbers are written faster one by one.

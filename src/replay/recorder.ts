@@ -2,7 +2,7 @@
 // a distance into it; the buffers know where their first values came from.
 import type { Scope } from '../memory/arena.js';
 import type { Cells, Storage } from '../memory/storage.js';
-import type { HostPart, Watcher } from '../memory/watcher.js';
+import { watched, type HostPart, type Watcher } from '../memory/watcher.js';
 import type { KernelName } from '../kernels/table.js';
 import { table } from '../kernels/table.js';
 import { isPointer } from '../kernels/row.js';
@@ -77,6 +77,8 @@ export class Recorder implements Watcher {
   /** Why this call can not be replayed, or null. */
   refusal: string | null = null;
   part = 0;
+  /** Whether the call ended before its last part, so that it is no example of the others. */
+  cut = false;
   private readonly homes = new Map<unknown, number>();
   private readonly cleared = new Set<Tensor>();
   /** Live intervals by their starts, in order, and the buffers there. */
@@ -179,6 +181,14 @@ export class Recorder implements Watcher {
     this.refusal ??= `${reason}${userLine()}`;
   }
 
+  /** JavaScript decides, unseen, between two parts; if it says no, the call ends here. */
+  between(decide: () => boolean): boolean {
+    const goes = watched(null, decide);
+    this.part++;
+    this.cut ||= !goes;
+    return goes;
+  }
+
   /** Says that the values of a storage are read when the step is over. False if no launch computed them. */
   keep(storage: Storage): boolean {
     const place = storage.offset >= 0 ? this.placeOf(storage.offset) : null;
@@ -249,6 +259,11 @@ export class Recorder implements Watcher {
     while (end < this.starts.length && this.starts[end]! < offset + buffer.bytes) end++;
     this.starts.splice(at, end - at, offset);
     this.owners.splice(at, end - at, id);
+  }
+
+  /** Where a buffer begins, or -1 if other memory took its place. */
+  addressOf(buffer: number): number {
+    return this.starts[this.owners.indexOf(buffer)] ?? -1;
   }
 
   /** Index of the interval that holds `offset`, or -1. */

@@ -7,6 +7,7 @@ import { backend } from '../kernels/launch.js';
 import { isRecording } from '../tensor/op.js';
 import { checkChoice } from '../tensor/errors.js';
 import { fits, mouldOf, type Input, type Mould } from './arguments.js';
+import { Auditor } from './check.js';
 import { PASS_NAMES, type PassName } from './passes/index.js';
 import { Plan } from './plan.js';
 import { Recorder } from './recorder.js';
@@ -59,6 +60,8 @@ export class Replayer {
   private misses = 0;
   /** The plan that this call would have run, had it not been time to look at the function again. */
   private due: Plan | null = null;
+  /** The plan that would have served this call, were it not for a check. */
+  private audited: Plan | null = null;
 
   private readonly without = passesLeftOut();
 
@@ -79,13 +82,17 @@ export class Replayer {
       const plan = this.plans[k]!;
       inputs.length = 0;
       if (!plan.serves(args, phase, inputs)) continue;
+      if (this.mode === 'check') {
+        if (!plan.renew()) continue;
+        this.audited = plan;
+        return null;
+      }
       if (++plan.calls % LOOK_EVERY === 0) {
         this.due = plan;
         return null;
       }
       if (!plan.stage(inputs)) continue;
-      this.replayed++;
-      if (k < this.plans.length - 1) this.plans.push(...this.plans.splice(k, 1));
+      this.use(plan);
       return plan;
     }
     return null;
@@ -96,21 +103,43 @@ export class Replayer {
    * which says what it reads afterwards.
    */
   record<T>(args: unknown, phase: string, scope: Scope, run: (recorder: Recorder) => T): T {
+    const { due, audited } = this;
+    this.due = this.audited = null;
     const inputs: Input[] = [];
     const mould = mouldOf(args, inputs);
+    if (audited) return this.audit(audited, new Auditor(inputs, scope, audited, this.where), run);
     const trace = new Recorder(inputs, scope);
-    const { due } = this;
-    this.due = null;
     const result = watched(trace, () => run(trace));
     if (trace.refusal !== null) this.giveUp(trace.refusal);
+    // A call that ended early shows nothing of what the others do.
+    else if (trace.cut) return result;
     else if (due) this.compare(due, trace);
     else this.learn(args, { mould, phase, trace });
     return result;
   }
 
+  /** Forgets all plans and gives their memory back. */
   release(): void {
     for (const plan of this.plans.splice(0)) plan.release();
     this.waiting = [];
+    this.due = this.audited = null;
+  }
+
+  /** Counts a call that a plan served. */
+  private use(plan: Plan): void {
+    this.replayed++;
+    const at = this.plans.indexOf(plan);
+    if (at < this.plans.length - 1) this.plans.push(...this.plans.splice(at, 1));
+  }
+
+  /** Runs a call eagerly and the plan beside it. */
+  private audit<T>(plan: Plan, trace: Auditor, run: (recorder: Recorder) => T): T {
+    this.use(plan);
+    const result = watched(trace, () => run(trace));
+    trace.finish();
+    const reason = trace.refusal ?? trace.differs;
+    if (reason !== null) this.giveUp(reason);
+    return result;
   }
 
   private compare(plan: Plan, trace: Recorder): void {

@@ -4,6 +4,8 @@ import { openScope, type Scope } from '../memory/arena.js';
 import type { Storage } from '../memory/storage.js';
 import { watched, watcher } from '../memory/watcher.js';
 import type { Plan } from '../replay/plan.js';
+import { printPlans } from '../replay/print.js';
+import { profileOf, type Profile, type ProfileOptions } from '../replay/profile.js';
 import type { Recorder } from '../replay/recorder.js';
 import { Replayer } from '../replay/replayer.js';
 import {
@@ -50,6 +52,15 @@ export interface TrainStep<B extends unknown[]> {
   readonly gradNorm: number | null;
   /** Whether to measure {@link gradNorm} even where neither clipping nor the policy needs it. */
   measureNorm: boolean;
+  /** The recorded programs as text, the one used last first; or why there is none. */
+  plan(): string;
+  /**
+   * Runs the program used last for time, on made-up values; whatever it changes is put back, and it counts as no step.
+   * @throws Error if there is no program.
+   */
+  profile(options?: ProfileOptions): Profile;
+  /** Gives the memory of all recorded programs back; the next calls record again. */
+  dispose(): void;
 }
 
 /** The constant in torch's clip_grad_norm_, which keeps a gradient of norm 0 as it is. */
@@ -152,8 +163,9 @@ export function trainStep<B extends unknown[]>(
   function eager(batch: B, recorder: Recorder | null): number {
     if (isFirst()) optimizer.zeroGrad();
     const [loss, settle] = deferEffects(() => accumulateGradient(batch, recorder));
-    if (recorder && decides()) recorder.part = 1;
-    if (watched(null, () => decide(loss))) {
+    const goes = (): boolean => decide(loss);
+    // Without a decision the update is recorded in one part with the gradient.
+    if (recorder && decides() ? recorder.between(goes) : watched(null, goes)) {
       settle();
       if (isLast()) optimizer.step();
     }
@@ -197,6 +209,9 @@ export function trainStep<B extends unknown[]>(
     replayed: { get: () => replayer.replayed },
     gradNorm: { get: () => gradNorm },
     measureNorm: { value: false, writable: true },
+    plan: { value: () => printPlans(replayer) },
+    profile: { value: (options?: ProfileOptions) => profileOf('trainStep.profile', replayer, options) },
+    dispose: { value: () => replayer.release() },
   }) as unknown as TrainStep<B>;
   return step;
 }

@@ -1,9 +1,9 @@
 // A compiled function gives what the function gives, to the bit, and replays from the third call on.
-import { describe, expect, it, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import * as t from '../../src/index.js';
 import { compile, grad, nn, noGrad, optim, Tensor, valueAndGrad } from '../../src/index.js';
 import { recordedPlans } from '../../src/replay/replayer.js';
-import { numbers, valuesOf, withReplay } from './support.js';
+import { describeReplay, numbers, valuesOf, withReplay } from './support.js';
 
 /** Results of `calls` calls, compiled and plain, each from the same random numbers. */
 function both<A extends unknown[]>(fn: (...args: A) => unknown, calls: A[]): { plans: number } {
@@ -27,7 +27,7 @@ function flat(value: unknown): unknown {
 const vectors = (count: number, n = 6): [Tensor][] =>
   Array.from({ length: count }, (_, k) => [t.tensor(numbers(n, k))]);
 
-describe(`compile on ${t.backend.name}`, () => {
+describeReplay(`compile on ${t.backend.name}`, () => {
   it('gives what the function gives, in every form of result', () => {
     const scale = t.tensor([2]).keep();
     const constant = t.tensor([1, 2, 3]);

@@ -1,10 +1,10 @@
 // A replayed trainStep is the eager one to the bit: losses, parameters, statistics, optimizer state and random numbers, in
 // every situation that may change what a step does.
-import { describe, expect, it, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import * as t from '../../src/index.js';
 import { nn, optim, trainStep, type Tensor } from '../../src/index.js';
 import type { StepOptions, TrainStep } from '../../src/train/step.js';
-import { labels, numbers, Twins, valuesOf, type Program } from './support.js';
+import { describeReplay, labels, numbers, Twins, valuesOf, type Program } from './support.js';
 
 type Batch = [x: Float32Array | Tensor, y: Int32Array];
 
@@ -54,7 +54,7 @@ const batch = (seed: number, n = 6): Batch => [numbers(n * 64, seed), labels(n, 
 const batches = (count: number, from = 0, n = 6): Batch[] =>
   Array.from({ length: count }, (_, k) => batch(from + k, n));
 
-describe(`a replayed step on ${t.backend.name} equals the eager one`, () => {
+describeReplay(`a replayed step on ${t.backend.name} equals the eager one`, () => {
   it('from the third call on, with convolution, batch norm, dropout, pooling and Adam', () => {
     const twins = new Twins(trained);
     expect(twins.run(...batches(2))).toBe(0);
@@ -174,6 +174,14 @@ describe(`a replayed step on ${t.backend.name} equals the eager one`, () => {
     expect(twins.run(...batches(2))).toBe(2);
   });
 
+  it('when the first batches make the loss NaN: what is recorded of them serves no others', () => {
+    const twins = new Twins(() => trained(adam, { onNonFinite: 'skip' }));
+    const bad = batch(1);
+    (bad[0] as Float32Array)[7] = NaN;
+    expect(twins.run(bad, bad, bad)).toBe(0);
+    expect(twins.run(...batches(4))).toBe(2);
+  });
+
   it('when the norm is wanted now and then', () => {
     const twins = new Twins(trained);
     twins.run(...batches(3));
@@ -205,7 +213,7 @@ describe(`a replayed step on ${t.backend.name} equals the eager one`, () => {
   });
 });
 
-describe('a step that cannot be replayed', () => {
+describeReplay('a step that cannot be replayed', () => {
   const warnings = (): { calls: string[]; done: () => void } => {
     const calls: string[] = [];
     const spy = vi.spyOn(process, 'emitWarning').mockImplementation((text) => void calls.push(String(text)));

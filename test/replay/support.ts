@@ -1,7 +1,7 @@
 // Two copies of one program, one that replays and one that stays eager, driven side by side.
 import * as t from '../../src/index.js';
 import type { Tensor } from '../../src/index.js';
-import { expect } from 'vitest';
+import { afterEach, beforeEach, describe, expect, vi } from 'vitest';
 import { generator, type GeneratorState } from '../../src/ops/random.js';
 import type { TrainStep } from '../../src/train/step.js';
 
@@ -19,6 +19,15 @@ export function withReplay<T>(mode: Mode, fn: () => T): T {
   }
 }
 
+/** The same tests with plans that serve calls, and with plans that are checked beside eager calls. */
+export const describeReplay = (name: string, body: () => void): void => {
+  describe.each(['on', 'check'])(`${name}, replay %s`, (mode) => {
+    beforeEach(() => void vi.stubEnv('THALWEG_REPLAY', mode));
+    afterEach(() => void vi.unstubAllEnvs());
+    body();
+  });
+};
+
 export interface Program {
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- steps of all kinds of batches
   step: TrainStep<any[]>;
@@ -32,7 +41,7 @@ export class Twins<P extends Program> {
   readonly eager: P;
   private seeds: [GeneratorState, GeneratorState];
 
-  constructor(make: () => P, mode: Mode = 'on') {
+  constructor(make: () => P, mode = (process.env['THALWEG_REPLAY'] ?? 'on') as Mode) {
     const build = (how: Mode): [P, GeneratorState] =>
       withReplay(how, () => {
         t.manualSeed(3);

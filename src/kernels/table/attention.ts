@@ -47,6 +47,20 @@ function scores(m: Cells, s: Sizes, q: number, k: number, mask: number, b: numbe
   });
 }
 
+/** Pairs of a query and a key that it may look at. */
+function pairs({ n, queries, keys, causal }: Sizes): number {
+  if (!causal) return n * queries * keys;
+  const full = Math.max(0, queries - keys);
+  const rising = queries - full;
+  return n * ((rising * (rising + 1)) / 2 + full * keys);
+}
+
+const label = (v: readonly number[], given: readonly boolean[], mask: number): string => {
+  const s = sizes([...v]);
+  const values = s.dv === s.d ? '' : `, values ${s.dv}`;
+  return `${s.n} of ${s.queries}x${s.keys}x${s.d}${values}${s.causal ? ' causal' : ''}${given[mask] ? ' +mask' : ''}`;
+};
+
 /** Elements of the mask, [queries, keys] or one for each of the batch. */
 const maskSize = (s: Sizes): number => (s.n === 0 ? 0 : (s.n - 1) * s.maskStride + s.queries * s.keys);
 
@@ -67,6 +81,8 @@ export const attention = {
       const [q, k] = [s.n * s.queries, s.n * s.keys];
       return [q * s.dv, q, q * s.d, k * s.d, k * s.dv, maskSize(s)];
     },
+    flops: (...v) => 2 * pairs(sizes(v)) * (sizes(v).d + sizes(v).dv),
+    label: (v, given) => label(v, given, 5),
     ref: (m, y, lse, q, k, value, mask, ...v) => {
       const s = sizes(v);
       eachQuery(s, (b, i) => {
@@ -106,6 +122,9 @@ export const attention = {
       const [q, k] = [s.n * s.queries, s.n * s.keys];
       return [q * s.d, k * s.d, k * s.dv, q * s.dv, q * s.d, k * s.d, k * s.dv, q * s.dv, q, maskSize(s)];
     },
+    // Scores again, g vᵀ, and the three gradients.
+    flops: (...v) => 2 * pairs(sizes(v)) * (3 * sizes(v).d + 2 * sizes(v).dv),
+    label: (v, given) => label(v, given, 9),
     ref: (m, gq, gk, gv, g, q, k, value, y, lse, mask, ...v) => {
       const s = sizes(v);
       m.f.fill(0, gq!, gq! + s.n * s.queries * s.d);

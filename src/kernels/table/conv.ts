@@ -64,6 +64,28 @@ const sizes = (q: Conv): { x: number; w: number; y: number } => ({
   y: q.n * q.k * q.oh * q.ow,
 });
 
+/** A multiplication and an addition for each product, those with the padding counted too. */
+const flops = (...v: number[]): number => {
+  const q = conv(v);
+  return (2 * sizes(q).y * q.c * q.r * q.s) / q.groups;
+};
+
+/** `a` where height and width agree, else `axb`. */
+const pair = (a: number, b: number): string => (a === b ? `${a}` : `${a}x${b}`);
+
+function label(v: readonly number[], given: readonly boolean[]): string {
+  const q = conv([...v]);
+  return [
+    `${q.n}x${q.c}x${q.h}x${q.w} to ${q.k}, ${q.r}x${q.s}`,
+    ...(q.sh * q.sw > 1 ? [`stride ${pair(q.sh, q.sw)}`] : []),
+    ...(q.ph + q.pw > 0 ? [`pad ${pair(q.ph, q.pw)}`] : []),
+    ...(q.dh * q.dw > 1 ? [`dilation ${pair(q.dh, q.dw)}`] : []),
+    ...(q.groups > 1 ? [`${q.groups} groups`] : []),
+    // Only the convolution itself has a fourth pointer.
+    ...(given[3] ? ['+bias'] : []),
+  ].join(' ');
+}
+
 /** [n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups] */
 const CONVS: KernelCase[] = [
   { args: [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1] },
@@ -158,6 +180,11 @@ const POOLS: number[][] = [
   [0, 4, 4, 2, 2, 2, 2, 0, 0],
 ];
 
+function poolLabel(v: readonly number[]): string {
+  const q = pool([...v]);
+  return `${q.planes} of ${q.h}x${q.w}, ${q.kh}x${q.kw} stride ${pair(q.sh, q.sw)}${q.ph + q.pw > 0 ? ` pad ${pair(q.ph, q.pw)}` : ''}`;
+}
+
 /** Divisor of an average window: its full size, or the elements inside the image. */
 const divisor = (q: Pool, countPad: number, under: number[]): number =>
   countPad ? q.kh * q.kw : under.length;
@@ -200,6 +227,8 @@ export const convolution = {
       const { x, w, y } = sizes(conv(v));
       return [y, x, w, conv(v).k];
     },
+    flops,
+    label,
     ref: (m, y, x, w, bias, ...v) => {
       const q = conv(v);
       const plane = q.oh * q.ow;
@@ -221,6 +250,8 @@ export const convolution = {
       const { x, w, y } = sizes(conv(v));
       return [x, y, w];
     },
+    flops,
+    label,
     ref: (m, gx, g, w, ...v) => {
       const q = conv(v);
       const total = new Float64Array(sizes(q).x);
@@ -245,6 +276,8 @@ export const convolution = {
       const { x, w, y } = sizes(conv(v));
       return [w, x, y];
     },
+    flops,
+    label,
     ref: (m, gw, x, g, ...v) => {
       const q = conv(v);
       const total = new Float64Array(sizes(q).w);
@@ -261,6 +294,7 @@ export const convolution = {
   maxPool2d: {
     sig: 'opinnnnnnnnn',
     extents: (...v) => [outputs(pool(v)), outputs(pool(v)), inputs(pool(v))],
+    label: poolLabel,
     ref: (m, y, index, x, ...v) => {
       const q = pool(v);
       windowsOf(q, (plane, out, under) => {
@@ -283,6 +317,7 @@ export const convolution = {
   avgPool2d: {
     sig: 'oinnnnnnnnnn',
     extents: (...v) => [outputs(pool(v)), inputs(pool(v))],
+    label: poolLabel,
     ref: (m, y, x, ...v) => {
       const q = pool(v);
       windowsOf(q, (plane, out, under) => {
@@ -300,6 +335,7 @@ export const convolution = {
   avgPool2dGrad: {
     sig: 'oinnnnnnnnnn',
     extents: (...v) => [inputs(pool(v)), outputs(pool(v))],
+    label: poolLabel,
     ref: (m, gx, g, ...v) => {
       const q = pool(v);
       clear(m, gx!, inputs(q));

@@ -44,6 +44,13 @@ function plain(batch: number, m: number, n: number, k: number, ta: number, tb: n
   return [batch, m, n, k, ta, tb, ta ? m : k, tb ? k : n, n, m * k, k * n, m * n, act];
 }
 
+type Triple = readonly [m: number, n: number, k: number];
+const multiplications = ([m, n, k]: Triple): number => m * n * k;
+
+/** m, n, k, and whether each operand is stored as it is (N) or transposed (T). */
+const productLabel = (sizes: Triple, ta: number, tb: number): string =>
+  `${sizes.join('x')} ${ta ? 'T' : 'N'}${tb ? 'T' : 'N'}`;
+
 const SHAPES = [
   [1, 1, 1],
   [1, 17, 3],
@@ -94,6 +101,12 @@ export const matmul = {
       spread(operand(tb!, k!, n!, ldb!), batch!, sb!),
       n!,
     ],
+    flops: (batch, m, n, k) => 2 * batch! * multiplications([m!, n!, k!]),
+    label: ([batch, m, n, k, ta, tb, , , , , , , act], given) =>
+      (batch === 1 ? '' : `${batch} of `) +
+      productLabel([m!, n!, k!], ta!, tb!) +
+      (given[3] ? ' +bias' : '') +
+      (act === 0 ? '' : ` ${ACTIVATIONS[act!]}`),
     ref: (c, out, a, b, bias, ...v) => {
       const [batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc, act] = v as [
         number,
@@ -134,6 +147,8 @@ export const matmul = {
       operand(ta!, m!, k!, lda!),
       operand(tb!, k!, n!, ldb!),
     ],
+    flops: (m, n, k) => 2 * multiplications([m!, n!, k!]),
+    label: ([m, n, k, ta, tb]) => productLabel([m!, n!, k!], ta!, tb!),
     ref: (c, out, a, b, ...v) => {
       const [m, n, k, ta, tb, lda, ldb, ldc, alpha, beta] = v as [number, number, number, ...number[]];
       for (let i = 0; i < m; i++)

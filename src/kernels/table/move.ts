@@ -110,6 +110,17 @@ export const move = {
       const d = v.slice(0, 4) as Quad;
       return [span(d, v.slice(4, 8)), span(d, v.slice(8, 12))];
     },
+    label: (v) => {
+      // Sizes of 1 and their strides say nothing.
+      const kept = [0, 1, 2, 3].filter((k) => v[k] !== 1 || k === 3);
+      const of = (from: number, by: string): string => kept.map((k) => v[from + k]).join(by);
+      const isDense = (from: number): boolean => {
+        let size = 1;
+        return [...kept].reverse().every((k) => v[from + k] === size && (size *= v[k]!) >= 0);
+      };
+      const by = (word: string, from: number): string => (isDense(from) ? '' : ` ${word} ${of(from, ' ')}`);
+      return of(0, 'x') + by('to', 4) + by('from', 8);
+    },
     ref: (m, out, x, ...v) => {
       const [d, o, s] = [v.slice(0, 4), v.slice(4, 8), v.slice(8, 12)] as [Quad, Quad, Quad];
       for (let i = 0; i < d[0]; i++)

@@ -2,6 +2,7 @@
 // out is dense [n0, n1, n2]; a and b are read with those strides in elements, 0 where they are broadcast.
 import type { Cells, Cut, KernelCase, KernelRow, Numbers, Range } from '../row.js';
 import { along, elements, LINE } from '../split.js';
+import { binaryLabel } from './label.js';
 
 type Special = readonly (readonly [number, number])[];
 interface UnaryFacts {
@@ -67,6 +68,7 @@ function binary(
       const [n0, n1, n2, a0, a1, a2, b0, b1, b2] = v as [number, number, number, ...number[]];
       return [n0 * n1 * n2, reach(n0, n1, n2, a0!, a1!, a2!), reach(n0, n1, n2, b0!, b1!, b2!)];
     },
+    label: binaryLabel,
     ref: (m, o, a, b, ...v) => {
       const [n0, n1, n2, a0, a1, a2, b0, b1, b2] = v as number[];
       let k = o!;

@@ -19,6 +19,7 @@ export const random = {
   uniform: {
     sig: 'ornn',
     extents: (_draw, n) => [n!, 4],
+    label: ([, n]) => `${n}`,
     ref: (m, o, cells, draw, n) => {
       m.f.set(uniforms(m, cells!, draw!, n!), o!);
     },
@@ -33,6 +34,7 @@ export const random = {
   normal: {
     sig: 'ornn',
     extents: (_draw, n) => [n!, 4],
+    label: ([, n]) => `${n}`,
     ref: (m, o, cells, draw, n) => {
       const u = uniforms(m, cells!, draw!, n! + (n! % 2));
       for (let k = 0; k < n!; k++) {
@@ -50,6 +52,7 @@ export const random = {
   dropout: {
     sig: 'oirnsn',
     extents: (_draw, _p, n) => [n!, n!, 4],
+    label: ([, p, n]) => `${n} p ${p}`,
     ref: (m, o, x, cells, draw, p, n) => {
       const keep = m.round(1 / (1 - p!));
       const limit = m.round(p!);
