@@ -38,7 +38,7 @@ INLINE void onCircle(vf radius, vf v, vf& s, vf& c) {
   const vf sum = fma(v, 2.0f, splat(math::ROUNDER));
   const vf r = v * 2.0f - (sum - math::ROUNDER);
   const vf z = r * r;
-  radius = bits(bits(radius) ^ (bits(sum) << 31));
+  radius = reinterpret_cast<vf>(reinterpret_cast<vu>(radius) ^ (reinterpret_cast<vu>(sum) << 31));
   vf p = fma(z, 7.749444246292114e-2f, splat(-5.9829181432724e-1f));
   p = fma(p, z, 2.5500974655151367f);
   p = fma(p, z, -5.167713165283203f);
