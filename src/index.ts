@@ -15,4 +15,5 @@ export * as nn from './nn/index.js';
 export * as optim from './optim/index.js';
 export * as data from './data/index.js';
 export { trainStep, type StepOptions, type TrainStep } from './train/step.js';
+export type { Profile, ProfileOptions, ProfileRow } from './replay/profile.js';
 export * as train from './train/index.js';
