@@ -224,7 +224,9 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
   private check(k: number): Required<O> {
     const group = this.groups[k] as unknown as Record<string, unknown>;
     const known = this.checked[k] as unknown as Record<string, unknown>;
-    if (this.optionNames.every((name) => group[name] === known[name])) return this.checked[k]!;
+    let edits = false;
+    for (const name of this.optionNames) if (group[name] !== known[name]) edits = true;
+    if (!edits) return this.checked[k]!;
     const edited = Object.fromEntries(this.optionNames.map((name) => [name, group[name]]));
     const read = this.readGroup(k, edited as unknown as O);
     Object.assign(group, read);
@@ -323,14 +325,15 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
 
   /** Counts a step whose launches are done; `totals` gives what each job's kernel handed back. */
   private finish({ jobs, options }: Turn<O>, totals: (job: number) => ArrayLike<number>): void {
-    jobs.forEach((job, k) => {
-      const flat = this.flats[job.group]!;
-      job.totals = Array.from(totals(k));
+    for (let k = 0; k < jobs.length; k++) {
+      const job = jobs[k]!;
+      const { steps, tensors } = this.flats[job.group]!;
+      if (job.update.totals) job.totals = Array.from(totals(k));
       for (let i = job.segment.first; i <= job.segment.last; i++) {
-        flat.steps[i]!++;
-        flat.tensors[i]!.storage.touch();
+        steps[i]!++;
+        tensors[i]!.storage.touch();
       }
-    });
+    }
     this.taken++;
     this.stepped(jobs, options);
   }

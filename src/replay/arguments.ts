@@ -43,10 +43,12 @@ function shapeOf(value: unknown): number[] | null {
   return first && value.every((v) => sameShape(shapeOf(v) ?? [-1], first)) ? [value.length, ...first] : null;
 }
 
-const twinOf = (input: Input, inputs: readonly Input[]): number => {
+/** The first input with the same home, or -1. */
+function twinOf(input: Input, inputs: readonly Input[]): number {
   const home = homeOf(input);
-  return inputs.findIndex((other) => homeOf(other) === home);
-};
+  for (let k = 0; k < inputs.length; k++) if (homeOf(inputs[k]!) === home) return k;
+  return -1;
+}
 
 /** The mould of a value; adds its inputs to `inputs`. */
 export function mouldOf(value: unknown, inputs: Input[]): Mould {
@@ -72,13 +74,22 @@ export function mouldOf(value: unknown, inputs: Input[]): Mould {
   return { kind: 'same', value };
 }
 
-/** Whether a value is of this mould; adds its inputs to `inputs` in the mould's order. */
+/** Adds an input; false if it is not the twin that it was. */
+function take(input: Input, twin: number, inputs: Input[]): boolean {
+  const same = twinOf(input, inputs) === twin;
+  inputs.push(input);
+  return same;
+}
+
+/** Whether all of these values are of their moulds. */
+function allFit(moulds: readonly Mould[], values: readonly unknown[], inputs: Input[]): boolean {
+  if (values.length !== moulds.length) return false;
+  for (let k = 0; k < moulds.length; k++) if (!fits(moulds[k]!, values[k], inputs)) return false;
+  return true;
+}
+
+/** Whether a value is of this mould; adds its inputs to `inputs` in the mould's order. Every step of a loop comes here. */
 export function fits(mould: Mould, value: unknown, inputs: Input[]): boolean {
-  const take = (input: Input, twin: number): boolean => {
-    const same = twinOf(input, inputs) === twin;
-    inputs.push(input);
-    return same;
-  };
   switch (mould.kind) {
     case 'tensor':
       return (
@@ -86,25 +97,21 @@ export function fits(mould: Mould, value: unknown, inputs: Input[]): boolean {
         !value.requiresGrad &&
         value.storage.kind === mould.of &&
         sameShape(value.shape, mould.shape) &&
-        take(value, mould.twin)
+        take(value, mould.twin, inputs)
       );
     case 'array':
       return (
         isTyped(value) &&
         value.constructor === mould.make &&
         value.length === mould.length &&
-        take(value, mould.twin)
+        take(value, mould.twin, inputs)
       );
     case 'numbers': {
       const shape = Array.isArray(value) ? shapeOf(value) : null;
-      return shape !== null && sameShape(shape, mould.shape) && take(value as Nested[], mould.twin);
+      return shape !== null && sameShape(shape, mould.shape) && take(value as Nested[], mould.twin, inputs);
     }
     case 'list':
-      return (
-        Array.isArray(value) &&
-        value.length === mould.items.length &&
-        mould.items.every((item, k) => fits(item, value[k], inputs))
-      );
+      return Array.isArray(value) && allFit(mould.items, value, inputs);
     case 'record':
       return (
         isRecord(value) &&

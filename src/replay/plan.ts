@@ -9,12 +9,12 @@ import { planMemory, type MemoryPlan } from './memory.js';
 import { optimise } from './passes/index.js';
 import { programOf, type Program } from './program.js';
 import type { Recorder, Source } from './recorder.js';
-import { graphOf, holds } from './trace.js';
+import { graphOf, guardsOf, holds, type GuardLists } from './trace.js';
 
 /** A buffer that is filled from outside before a run. */
-export interface Staged {
+export interface Staged<From extends Source['from'] = Source['from']> {
   readonly buffer: number;
-  readonly source: Source;
+  readonly source: Source & { readonly from: From };
   readonly int: boolean;
   readonly length: number;
   /** Byte offset in the heap. */
@@ -33,8 +33,13 @@ export class Plan {
   readonly engine: string;
   readonly staged: readonly Staged[];
   private readonly block: Storage;
+  private readonly guards: GuardLists;
+  /** Arguments, and the rest. */
+  private readonly given: readonly Staged<'input'>[];
+  private readonly drawn: readonly Staged<'live' | 'held'>[];
   private readonly grads: readonly (readonly [Tensor, Tensor])[];
   private readonly changes: readonly Storage[];
+  private readonly reader = (storage: Storage): ArrayLike<number> => this.read(storage);
 
   /**
    * `before` and `trace` are recordings of two equal calls; `off` names passes to leave out.
@@ -58,6 +63,9 @@ export class Plan {
         ? [{ buffer: k, source, int, length: bytes / WIDTH, at: this.address(k, 0) }]
         : [],
     );
+    this.given = this.staged.filter((one): one is Staged<'input'> => one.source.from === 'input');
+    this.drawn = this.staged.filter((one): one is Staged<'live' | 'held'> => one.source.from !== 'input');
+    this.guards = guardsOf(trace);
     this.graph.buffers.forEach(({ constant, int }, k) => {
       if (constant && this.memory.offsets[k]! >= 0) put(int, constant, this.address(k, 0));
     });
@@ -73,7 +81,7 @@ export class Plan {
 
   /** Whether this plan may serve a call; adds the values among its arguments to `inputs`. */
   serves(args: unknown, phase: string, inputs: Input[]): boolean {
-    return phase === this.phase && fits(this.mould, args, inputs) && holds(this.trace);
+    return phase === this.phase && fits(this.mould, args, inputs) && holds(this.guards);
   }
 
   /** Whether the optimizer would make the same launches now. */
@@ -85,11 +93,9 @@ export class Plan {
   stage(inputs: readonly Input[]): boolean {
     if (!this.renew()) return false;
     // Arguments first: one that is refused must leave the random numbers where they are.
-    for (const { source, int, at } of this.staged)
-      if (source.from === 'input')
-        put(int, source.value(valuesOf(inputs[source.input]!)) as ArrayLike<number>, at);
-    for (const { source, int, at } of this.staged)
-      if (source.from !== 'input') put(int, source.value() as ArrayLike<number>, at);
+    for (const { source, int, at } of this.given)
+      put(int, source.value(valuesOf(inputs[source.input]!)) as ArrayLike<number>, at);
+    for (const { source, int, at } of this.drawn) put(int, source.value() as ArrayLike<number>, at);
     return true;
   }
 
@@ -97,7 +103,7 @@ export class Plan {
   finish(): void {
     this.adopt();
     for (const storage of this.changes) storage.touch();
-    for (const host of this.trace.hosts) host.finish((storage) => this.read(storage));
+    for (const host of this.trace.hosts) host.finish(this.reader);
   }
 
   /** What the recording's `result` was set to. */
@@ -112,10 +118,19 @@ export class Plan {
 
   /** The values that a run left in a storage of the recording. */
   read(storage: Storage): Float32Array | Int32Array {
-    const { buffer, delta } = this.trace.kept.get(storage)!;
-    const from = (this.block.offset + this.memory.offsets[buffer]! + delta) / WIDTH;
+    const from = this.cellOf(storage);
     const cells = storage.kind === 'int' ? heap.i32 : heap.f32;
     return cells.subarray(from, from + storage.length);
+  }
+
+  /** The first of the reals that a run left in a storage. */
+  first(storage: Storage): number {
+    return heap.f32[this.cellOf(storage)]!;
+  }
+
+  private cellOf(storage: Storage): number {
+    const { buffer, delta } = this.trace.kept.get(storage)!;
+    return (this.block.offset + this.memory.offsets[buffer]! + delta) / WIDTH;
   }
 
   /** Gives the memory back. */

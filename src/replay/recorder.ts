@@ -230,7 +230,11 @@ export class Recorder implements Watcher {
   sourceOf(storage: Storage): Source {
     if (storage.live) return { from: 'live', value: storage.live };
     const makes: ((from: unknown) => unknown)[] = [];
-    const made = (of: unknown): unknown => makes.reduceRight((value, make) => make(value), of);
+    const made = (of: unknown): unknown => {
+      let value = of;
+      for (let k = makes.length - 1; k >= 0; k--) value = makes[k]!(value);
+      return value;
+    };
     for (let at = storage; ;) {
       // An origin may check the values, so it goes before the array that it passes on.
       const own = this.homes.get(at) ?? (at.origin || at.offset >= 0 ? undefined : this.homes.get(at.peek()));

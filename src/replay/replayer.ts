@@ -58,6 +58,13 @@ export class Replayer {
   readonly mode = replayMode();
   private waiting: Waiting[] = [];
   private misses = 0;
+  /** The phase of the last call. */
+  private now: { own: string; name: string; recording: boolean; phase: string | null } = {
+    own: '',
+    name: '',
+    recording: false,
+    phase: null,
+  };
   /** The plan that this call would have run, had it not been time to look at the function again. */
   private due: Plan | null = null;
   /** The plan that would have served this call, were it not for a check. */
@@ -73,7 +80,13 @@ export class Replayer {
   phase(own: string): string | null {
     // Inside another recording the launches belong to that one; plans compute in single precision.
     if (this.eager !== null || watcher !== null || heap.width !== 4) return null;
-    return `${own} ${backend.name} ${isRecording()}`;
+    const { name } = backend;
+    const recording = isRecording();
+    const now = this.now;
+    // Most calls are like the last one, and the very same string compares at once.
+    if (now.own !== own || now.name !== name || now.recording !== recording)
+      this.now = { own, name, recording, phase: `${own} ${name} ${recording}` };
+    return this.now.phase;
   }
 
   /** A plan that is ready to run on these arguments: all is staged. `inputs` is filled with the values among them. */

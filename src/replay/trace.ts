@@ -1,4 +1,6 @@
 // Two recordings of a step side by side: equal ones become a graph, unequal ones a sentence about the first difference.
+import type { Storage } from '../memory/storage.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { fromEntry, type Buffer, type Graph } from './graph.js';
 import type { Recorder, TracedBuffer } from './recorder.js';
 
@@ -85,8 +87,23 @@ export function graphOf(before: Recorder, now: Recorder): Graph {
   return { instructions: now.entries.map(fromEntry), buffers, outputs };
 }
 
-/** Whether the guards of a recording hold now. */
-export function holds({ variables, gradients, modes, places }: Recorder): boolean {
+/** The guards of a recording, as lists: they are looked at before every replay. */
+export interface GuardLists {
+  readonly variables: readonly (readonly [Tensor, boolean])[];
+  readonly gradients: readonly (readonly [Tensor, boolean])[];
+  readonly modes: readonly (readonly [{ training: boolean }, boolean])[];
+  readonly places: readonly (readonly [Storage, number])[];
+}
+
+export const guardsOf = ({ variables, gradients, modes, places }: Recorder): GuardLists => ({
+  variables: [...variables],
+  gradients: [...gradients],
+  modes: [...modes],
+  places: [...places],
+});
+
+/** Whether all guards hold now. */
+export function holds({ variables, gradients, modes, places }: GuardLists): boolean {
   for (const [t, flag] of variables) if (t.requiresGrad !== flag) return false;
   for (const [t, had] of gradients) if ((t.grad !== null) !== had) return false;
   for (const [module, training] of modes) if (module.training !== training) return false;

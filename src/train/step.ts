@@ -66,6 +66,9 @@ export interface TrainStep<B extends unknown[]> {
 /** The constant in torch's clip_grad_norm_, which keeps a gradient of norm 0 as it is. */
 const CLIP_EPS = 1e-6;
 
+/** What a recorded step depends on: first, last, and decided micro-batches. */
+const PHASES = ['', 'first', 'last', 'first last', 'decided', 'first decided', 'last decided', 'all'];
+
 function inScope<T>(fn: (scope: Scope) => T): T {
   const scope = openScope();
   try {
@@ -175,26 +178,27 @@ export function trainStep<B extends unknown[]>(
   function replayed(plan: Plan): number {
     const parts = decides();
     plan.program.run(0);
-    const [loss] = plan.read(plan.result as Storage);
+    const loss = plan.first(plan.result as Storage);
     plan.adopt();
-    if (parts && !decide(loss!)) return loss!;
+    if (parts && !decide(loss)) return loss;
     if (parts) plan.program.run(1);
     else if (isLast()) gradNorm = null;
     plan.finish();
-    return loss!;
+    return loss;
   }
+
+  const computed = (batch: B, phase: string | null): number =>
+    inScope((scope) => {
+      if (phase === null) return eager(batch, null);
+      return replayer.record(batch, phase, scope, (recorder) => eager(batch, recorder));
+    });
 
   function run(...batch: B): number {
     watcher?.refuse('a step of trainStep is made inside');
-    const phase = replayer.phase(`${isFirst()} ${isLast()} ${decides()}`);
+    const phase = replayer.phase(PHASES[(isFirst() ? 1 : 0) + (isLast() ? 2 : 0) + (decides() ? 4 : 0)]!);
     try {
       const plan = phase === null ? null : replayer.find(batch, phase);
-      const loss = plan
-        ? replayed(plan)
-        : inScope((scope) => {
-            if (phase === null) return eager(batch, null);
-            return replayer.record(batch, phase, scope, (recorder) => eager(batch, recorder));
-          });
+      const loss = plan ? replayed(plan) : computed(batch, phase);
       calls++;
       return loss;
     } catch (error) {
