@@ -183,6 +183,26 @@ inline void attentionGrad(const Count* n, Count* e) {
   e[9] = c.mask;
 }
 
+/** batch, hidden */
+inline void lstmCell(const Count* n, Count* e) {
+  every(e, n[0] * n[1]);
+  e[2] = e[3] = e[4] = Count(4) * n[0] * n[1];
+}
+inline void lstmCellGrad(const Count* n, Count* e) {
+  every(e, n[0] * n[1]);
+  e[0] = e[5] = Count(4) * n[0] * n[1];
+}
+inline void gruCell(const Count* n, Count* e) {
+  every(e, n[0] * n[1]);
+  e[1] = Count(4) * n[0] * n[1];
+  e[2] = e[3] = Count(3) * n[0] * n[1];
+}
+inline void gruCellGrad(const Count* n, Count* e) {
+  every(e, n[0] * n[1]);
+  e[0] = e[1] = Count(3) * n[0] * n[1];
+  e[6] = Count(4) * n[0] * n[1];
+}
+
 /** Behind a stream's pointer lie four words. */
 inline void random(const Count* n, Count* e) {
   e[0] = n[1];

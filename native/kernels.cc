@@ -17,6 +17,7 @@
 #include "pointwise.h"
 #include "pool2d.h"
 #include "random.h"
+#include "recurrent.h"
 #include "reduce.h"
 #include "softmax.h"
 #include "update.h"

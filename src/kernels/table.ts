@@ -10,6 +10,7 @@ import { move } from './table/move.js';
 import { layers, norm } from './table/norm.js';
 import { pointwise } from './table/pointwise.js';
 import { random } from './table/random.js';
+import { recurrent } from './table/recurrent.js';
 import { reduce } from './table/reduce.js';
 import { curvedSlopes, slopes } from './table/slopes.js';
 import { updates } from './table/update.js';
@@ -28,6 +29,7 @@ const rows = {
   ...groupNorms,
   ...losses,
   ...attention,
+  ...recurrent,
   ...random,
   ...updates,
 };
