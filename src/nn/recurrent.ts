@@ -1,19 +1,5 @@
-// Recurrent layers, composed of ops step by step. Parameter names, gate orders and layouts are PyTorch's.
-import {
-  add,
-  concat,
-  dropout,
-  linear,
-  mul,
-  narrow,
-  reshape,
-  sigmoid,
-  split,
-  stack,
-  sub,
-  tanh,
-  transpose,
-} from '../ops/index.js';
+// Recurrent layers. Parameter names, gate orders and layouts are PyTorch's.
+import { add, concat, dropout, gru, linear, lstm, narrow, reshape, transpose } from '../ops/index.js';
 import { full } from '../ops/create.js';
 import { describe, shapeError, showShape, typeError } from '../tensor/errors.js';
 import { sameShape } from '../tensor/shape.js';
@@ -103,22 +89,8 @@ abstract class Recurrent<State> extends Module<[x: TensorLike, state?: State], [
     };
   }
 
-  /** The next state [h, …], each [batch, hidden], from the input's and the hidden product, [batch, gates · hidden]. */
-  protected abstract cell(x: Tensor, h: Tensor, state: readonly Tensor[]): Tensor[];
-
-  /** A layer in one direction: the outputs by time, and the last state. */
-  private sweep(x: Tensor, suffix: string, start: readonly Tensor[]): { outputs: Tensor[]; state: Tensor[] } {
-    const { ih, hh, bih, bhh } = this.weights(suffix);
-    const steps = split(linear(x, ih, bih), 1, 0).map((t) => reshape(t, t.shape.slice(1)));
-    const backwards = suffix.endsWith('_reverse');
-    if (backwards) steps.reverse();
-    let state = [...start];
-    const outputs = steps.map((step) => {
-      state = this.cell(step, linear(state[0]!, hh, bhh), state);
-      return state[0]!;
-    });
-    return { outputs: backwards ? outputs.reverse() : outputs, state };
-  }
+  /** A layer in one direction, from its first states [batch, hidden]: its outputs, and its last states [1, batch, hidden]. */
+  protected abstract layer(x: Tensor, w: Weights, start: readonly Tensor[], reverse: boolean): Tensor[];
 
   /** All layers: the output of the last, and the last states [layers · directions, batch, hidden]. */
   protected run(input: TensorLike, initial: readonly (TensorLike | undefined)[]): [Tensor, Tensor[]] {
@@ -134,14 +106,15 @@ abstract class Recurrent<State> extends Module<[x: TensorLike, state?: State], [
       const sides = Array.from({ length: this.directions }, (_, d) => {
         const k = layer * this.directions + d;
         const start = starts.map((s) => reshape(narrow(s, 0, k, 1), s.shape.slice(1)));
-        const { outputs, state } = this.sweep(x, this.suffixes[k]!, start);
+        const suffix = this.suffixes[k]!;
+        const [outputs, ...state] = this.layer(x, this.weights(suffix), start, suffix.endsWith('_reverse'));
         last.push(state);
-        return stack(outputs, 0);
+        return outputs!;
       });
       x = sides.length > 1 ? concat(sides, 2) : sides[0]!;
     }
     const states = starts.map((_, i) =>
-      stack(
+      concat(
         last.map((state) => state[i]!),
         0,
       ),
@@ -186,11 +159,14 @@ export class LSTM extends Recurrent<readonly [Tensor, Tensor]> {
     return [output, [h!, c!]];
   }
 
-  // c' = σ(f) c + σ(i) tanh(g), h' = σ(o) tanh(c')
-  protected override cell(x: Tensor, h: Tensor, [, c]: readonly Tensor[]): Tensor[] {
-    const [i, f, g, o] = split(add(x, h), this.hiddenSize, 1) as [Tensor, Tensor, Tensor, Tensor];
-    const next = add(mul(sigmoid(f), c!), mul(sigmoid(i), tanh(g)));
-    return [mul(sigmoid(o), tanh(next)), next];
+  protected override layer(
+    x: Tensor,
+    { ih, hh, bih, bhh }: Weights,
+    [h, c]: readonly Tensor[],
+    reverse: boolean,
+  ): Tensor[] {
+    // Both biases are added to the same sums, so they come in together, and have one gradient.
+    return lstm(linear(x, ih), hh, h!, c!, { bias: bih && bhh && add(bih, bhh), reverse });
   }
 }
 
@@ -209,11 +185,12 @@ export class GRU extends Recurrent<Tensor> {
     return [output, h!];
   }
 
-  // h' = (1 - z) n + z h = n + z (h - n), n = tanh(x_n + σ(r) h_n)
-  protected override cell(x: Tensor, hidden: Tensor, [h]: readonly Tensor[]): Tensor[] {
-    const [xr, xz, xn] = split(x, this.hiddenSize, 1) as [Tensor, Tensor, Tensor];
-    const [hr, hz, hn] = split(hidden, this.hiddenSize, 1) as [Tensor, Tensor, Tensor];
-    const n = tanh(add(xn, mul(sigmoid(add(xr, hr)), hn)));
-    return [add(n, mul(sigmoid(add(xz, hz)), sub(h!, n)))];
+  protected override layer(
+    x: Tensor,
+    { ih, hh, bih, bhh }: Weights,
+    [h]: readonly Tensor[],
+    reverse: boolean,
+  ): Tensor[] {
+    return gru(linear(x, ih, bih), hh, h!, { bias: bhh, reverse });
   }
 }

@@ -32,6 +32,7 @@ export * from './norm.js';
 export * from './layernorm.js';
 export * from './groupnorm.js';
 export * from './attention.js';
+export { lstm, gru, type RecurrenceOptions } from './recurrent.js';
 export {
   mseLoss,
   l1Loss,
