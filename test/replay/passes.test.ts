@@ -91,6 +91,25 @@ describe(`passes on ${t.backend.name}`, () => {
     }
   });
 
+  it('pooling: a relu goes behind the pool that follows it, forwards and backwards', () => {
+    const fn = (x: Tensor): Tensor => t.maxPool2d(x.mul(2).relu(), 2).exp();
+    expect(kernels(planOf(fn, ones([1, 1, 4, 4]), ['pooling']))).toEqual(['mul', 'relu', 'maxPool2d', 'exp']);
+    expect(kernels(planOf(fn, ones([1, 1, 4, 4])))).toEqual(['mul', 'maxPool2d', 'relu', 'exp']);
+    const slope = (x: Tensor): Tensor => t.grad((z: Tensor) => t.maxPool2d(z.relu(), 2).square().sum())(x);
+    const image = t.tensor(numbers(2 * 3 * 36, 5), { shape: [2, 3, 6, 6] });
+    const [before, after] = [planOf(slope, image, ['pooling']), planOf(slope, image)];
+    const order = (plan: Plan): string[] => kernels(plan).filter((name) => /relu|Pool|scatter/.test(name));
+    expect(order(before)).toEqual(['relu', 'maxPool2d', 'scatterAdd', 'reluGrad']);
+    expect(order(after)).toEqual(['maxPool2d', 'relu', 'reluGrad', 'scatterAdd']);
+    expect(t.compile(slope)(image).toArray()).toEqual(slope(image).toArray());
+    // Where something else looks at the rectified image, it stays.
+    const both = (x: Tensor): Tensor => {
+      const y = x.mul(2).relu();
+      return t.maxPool2d(y, 2).sum().add(y.sum());
+    };
+    expect(kernels(planOf(both, ones([1, 1, 4, 4]))).indexOf('relu')).toBe(1);
+  });
+
   it('strips: a chain over large rows runs in pieces, and its temporaries shrink', () => {
     const fn = (x: Tensor): Tensor => x.mul(2).add(t.arange(100)).tanh().softmax(-1).sum(1);
     const x = t.tensor(numbers(128_000, 1), { shape: [1280, 100] }).keep();

@@ -4,6 +4,7 @@ import { foldConstants } from './constants.js';
 import { forwardCopies } from './copies.js';
 import { dropDead } from './dead.js';
 import { foldEpilogues } from './epilogue.js';
+import { rectifyAfterPooling } from './pooling.js';
 import { cutStrips } from './strips.js';
 
 export const PASSES = {
@@ -11,6 +12,7 @@ export const PASSES = {
   epilogue: foldEpilogues,
   copies: forwardCopies,
   dead: dropDead,
+  pooling: rectifyAfterPooling,
   strips: cutStrips,
 } as const satisfies Record<string, (graph: Graph) => Graph>;
 

@@ -110,7 +110,8 @@ export function cutStrips(graph: Graph): Graph {
     const member = memberOf(launch!, at);
     if (launch!.part === part && member && group.take(member)) return;
     if (group.members.length === 0) return void instructions.push(launch!);
-    if (launch!.part === part && !member && group.passed.length < REACH) return void group.passed.push(launch!);
+    if (launch!.part === part && !member && group.passed.length < REACH)
+      return void group.passed.push(launch!);
     close();
     if (!member || !group.take(member)) instructions.push(launch!);
   });
