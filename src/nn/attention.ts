@@ -12,6 +12,7 @@ import {
   reshape,
   scaledDotProductAttention,
   softmax,
+  split,
   transpose,
   triu,
   where,
@@ -127,18 +128,20 @@ export class MultiheadAttention extends Module<
         this.label,
         `query ${showShape(query.shape)}, key ${showShape(key.shape)} and value ${showShape(value.shape)} do not fit`,
       );
-    const e = this.embedDim;
+    const [e, width] = [this.embedDim, this.embedDim / this.numHeads];
     const [weight, bias] = [this.in_proj_weight, this.in_proj_bias];
-    // One product for all three where the inputs are one tensor.
-    const whole = self && value === key ? linear(query, weight, bias) : null;
-    const projected = [query, key, value].map((x, k) =>
-      whole
-        ? narrow(whole, 2, k * e, e)
-        : linear(x, narrow(weight, 0, k * e, e), bias && narrow(bias, 0, k * e, e)),
-    );
-    const split = (t: Tensor): Tensor =>
-      permute(reshape(t, [t.shape[0]!, t.shape[1]!, this.numHeads, e / this.numHeads]), [0, 2, 1, 3]);
-    return projected.map(split) as [Tensor, Tensor, Tensor];
+    const [batch, length] = query.shape as [number, number];
+    if (self && value === key) {
+      // One product for all three where the inputs are one tensor; its heads move once, then the three lie in one run each.
+      const packed = reshape(linear(query, weight, bias), [batch, length, 3, this.numHeads, width]);
+      return split(permute(packed, [2, 0, 3, 1, 4]), 1, 0).map((t) =>
+        reshape(t, [batch, this.numHeads, length, width]),
+      ) as [Tensor, Tensor, Tensor];
+    }
+    return [query, key, value].map((x, k) => {
+      const t = linear(x, narrow(weight, 0, k * e, e), bias && narrow(bias, 0, k * e, e));
+      return permute(reshape(t, [batch, t.shape[1]!, this.numHeads, width]), [0, 2, 1, 3]);
+    }) as [Tensor, Tensor, Tensor];
   }
 
   /** 0, or -Infinity where attending is not allowed, broadcastable to [batch, heads, queries, keys]; null without masks. */

@@ -3,7 +3,8 @@ import { describe, rangeError, shapeError, showShape, typeError } from '../tenso
 import { apply, define, type Op, type OpRow } from '../tensor/op.js';
 import { checkDim, stridesOf } from '../tensor/shape.js';
 import { asTensor, realArray, wrap, type Tensor, type TensorLike } from '../tensor/tensor.js';
-import { broadcastTo, launchCopy, narrow, reshape, unsqueeze } from './move.js';
+import { launchCopy } from './copy.js';
+import { broadcastTo, narrow, reshape, unsqueeze } from './move.js';
 import { mul } from './pointwise.js';
 
 const concatRow: OpRow<{ dim: number }> = {

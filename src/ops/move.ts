@@ -1,55 +1,18 @@
 // Ops that move numbers: views that cost nothing (reshape), and strided copies.
 import { launch } from '../kernels/launch.js';
-import type { Storage } from '../memory/storage.js';
 import { rangeError, shapeError, showShape } from '../tensor/errors.js';
 import { apply, define, Piece, type Op, type OpRow } from '../tensor/op.js';
 import {
   broadcastStrides,
   checkDim,
   checkShape,
-  collapse,
   sameShape,
   sizeOf,
   stridesOf,
   type Shape,
 } from '../tensor/shape.js';
 import { asTensor, type Tensor, type TensorLike } from '../tensor/tensor.js';
-
-/** Copies a box of `sizes` between two strided places; four dimensions in the kernel, any further ones in a loop here. */
-export function launchCopy(
-  to: Storage,
-  toStart: number,
-  from: Storage,
-  fromStart: number,
-  box: Shape,
-  toStrides: number[],
-  fromStrides: number[],
-): void {
-  const { sizes, strides } = collapse(box, [toStrides, fromStrides], 4);
-  const [o, i] = strides as [number[], number[]];
-  const outer = sizes.length - 4;
-  const loops = sizes.slice(0, outer).reduce((n, d) => n * d, 1);
-  const [toBase, fromBase] = [to.address(), from.address()];
-  const width = to.width;
-  for (let k = 0; k < loops; k++) {
-    let [rest, a, b] = [k, toStart, fromStart];
-    for (let d = outer - 1; d >= 0; d--) {
-      const at = rest % sizes[d]!;
-      rest = (rest - at) / sizes[d]!;
-      a += at * o[d]!;
-      b += at * i[d]!;
-    }
-    launch(
-      'copy',
-      toBase + a * width,
-      fromBase + b * width,
-      ...(sizes.slice(outer) as Four),
-      ...(o.slice(outer) as Four),
-      ...(i.slice(outer) as Four),
-    );
-  }
-}
-type Four = [number, number, number, number];
+import { launchCopy } from './copy.js';
 
 const reshapeRow: OpRow<{ shape: Shape }> = {
   name: 'reshape',
@@ -176,6 +139,7 @@ export const permute: Op<(x: TensorLike, dims: readonly number[]) => Tensor> = d
     samples: () => [
       { shapes: [[2, 3, 4]], call: (x) => permute(x, [2, 0, 1]) },
       { shapes: [[2, 1, 2, 3, 2]], call: (x) => permute(x, [4, 2, 1, 0, 3]) },
+      { shapes: [[3, 2, 2, 3, 2, 2]], call: (x) => permute(x, [3, 1, 5, 0, 2, 4]) },
     ],
     errors: () => [
       [() => permute([[1]], [0, 0]), /permute: dims \[0, 0\] are not an order of the 2 dimensions/],

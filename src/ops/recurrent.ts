@@ -7,9 +7,10 @@ import { apply, define, type InputGrad, type Op, type OpRow } from '../tensor/op
 import { sameShape, type Shape } from '../tensor/shape.js';
 import { asTensor, blank, type Tensor, type TensorLike } from '../tensor/tensor.js';
 import { gruCell, lstmCell, type Cell, type StepPlaces } from './cells.js';
+import { launchCopy } from './copy.js';
 import { concat, stack } from './join.js';
 import { linear, matmul } from './matmul.js';
-import { launchCopy, narrow, reshape, transpose } from './move.js';
+import { narrow, reshape, transpose } from './move.js';
 import { add } from './pointwise.js';
 import { sum } from './reduce.js';
 
