@@ -7,7 +7,7 @@ export { Tensor, type TensorLike, type TensorOptions, type BackwardOptions } fro
 export { grad, valueAndGrad, hvp, jacobian, hessian, type GradOptions } from './autodiff/grad.js';
 export { gradcheck, type GradcheckOptions } from './autodiff/gradcheck.js';
 export { noGrad, scope } from './autodiff/scope.js';
-export { compile } from './replay/compile.js';
+export { compile, type Compiled } from './replay/compile.js';
 export { backend, type BackendInfo, type BackendName } from './kernels/launch.js';
 export { NonFiniteError, OutOfMemoryError, ScopeError, ShapeError } from './tensor/errors.js';
 export * as schedule from './schedule/index.js';

@@ -7,10 +7,24 @@ import { describe, typeError } from '../tensor/errors.js';
 import { Tensor } from '../tensor/tensor.js';
 import { valuesOf, type Input } from './arguments.js';
 import type { Plan } from './plan.js';
+import { printPlans } from './print.js';
+import { profileOf, type Profile, type ProfileOptions } from './profile.js';
 import type { Recorder, Source } from './recorder.js';
 import { Replayer } from './replayer.js';
 
 type Fn = (...args: never[]) => unknown;
+
+/** What a compiled function can tell of itself, besides being the function. */
+export interface Compiled {
+  /** Calls that were replayed. */
+  readonly replayed: number;
+  /** The recorded programs as text, the one used last first; why there is none, if there is none. */
+  plan(): string;
+  /** Where the time of the program used last goes, by kernel. */
+  profile(options?: ProfileOptions): Profile;
+  /** Gives the memory of all programs back; later calls record anew. */
+  dispose(): void;
+}
 
 /** How a replay makes one tensor of the result. */
 type Remake = (plan: Plan, inputs: readonly Input[]) => Tensor;
@@ -70,7 +84,7 @@ function describeResult(value: unknown, recorder: Recorder): Result {
  * @example
  * const predict = compile((x: Tensor) => noGrad(() => model(x).softmax(-1)));
  */
-export function compile<F extends Fn>(fn: F): F {
+export function compile<F extends Fn>(fn: F): F & Compiled {
   if (typeof fn !== 'function') throw typeError('compile', `expected a function, got ${describe(fn)}`);
   if (fn.constructor.name === 'AsyncFunction') throw typeError('compile', 'the function is asynchronous');
   const replayer = new Replayer('compile');
@@ -88,7 +102,12 @@ export function compile<F extends Fn>(fn: F): F {
     const { value, remakes } = plan.result as Result;
     return mapTensors(value, (t) => remakes.get(t)!(plan, inputs));
   };
-  return run as F;
+  return Object.defineProperties(run, {
+    replayed: { get: () => replayer.replayed },
+    plan: { value: () => printPlans(replayer) },
+    profile: { value: (options?: ProfileOptions) => profileOf('compile.profile', replayer, options) },
+    dispose: { value: () => replayer.release() },
+  }) as unknown as F & Compiled;
 }
 
 /** Runs `run` in a scope of its own; only what it returns survives. */

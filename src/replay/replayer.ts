@@ -30,7 +30,7 @@ interface Waiting {
  * Every so many runs a plan's function is called again, to see that it still makes the same launches: numbers that
  * JavaScript reads from elsewhere may have changed without a trace.
  */
-const LOOK_EVERY = 500;
+const LOOK_EVERY = 1000;
 
 export type ReplayMode = 'on' | 'off' | 'check';
 

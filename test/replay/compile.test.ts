@@ -126,6 +126,23 @@ describeReplay(`compile on ${t.backend.name}`, () => {
     results.forEach((y, k) => expect(y.toFloat32Array()).toEqual(numbers(6, k).map((v) => v * 2)));
   });
 
+  it('shows its program, profiles it, and gives its memory back', () => {
+    const f = compile((x: Tensor) =>
+      x
+        .exp()
+        .matmul(t.ones([6, 6]))
+        .sum(),
+    );
+    expect(f.plan()).toMatch(/no plan yet/i);
+    for (const [x] of vectors(4)) f(x);
+    expect(f.replayed).toBe(2);
+    expect(f.plan()).toMatch(/tensor\[6\][\s\S]*exp[\s\S]*matmul[\s\S]*sum/);
+    expect(f.profile({ repeats: 2 }).rows.map(({ kernel }) => kernel)).toContain('matmul');
+    const used = t.backend.info().heapUsed;
+    f.dispose();
+    expect(t.backend.info().heapUsed).toBeLessThan(used);
+  });
+
   it('follows a switch of the engine, and back', () => {
     const f = compile((x: Tensor) => x.mul(2).sum());
     const engine = t.backend.name;
