@@ -1,13 +1,15 @@
-// Every JavaScript or TypeScript block of README.md runs against the built package, as a reader would run it. A block of
-// another kind, or one whose opening line says `text`, is prose.
+// Every JavaScript or TypeScript block of README.md and docs/kernels.md runs against the built package, as a reader would run
+// it. A block of another kind, or one whose opening line says `text`, is prose.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
 import { afterAll, describe, expect, it } from 'vitest';
+import * as kernels from '../../src/kernels.js';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const README = path.join(ROOT, 'README.md');
+const KERNELS = path.join(ROOT, 'docs/kernels.md');
 
 interface Block {
   line: number;
@@ -33,6 +35,10 @@ function blocks(markdown: string): Block[] {
     return [{ line: markdown.slice(0, match.index).split('\n').length, language, code }];
   });
 }
+
+/** What a block says that it prints: the comments behind its calls of console.log. */
+const promised = ({ code }: Block): string =>
+  [...code.matchAll(/^console\.log\(.*\); \/\/ (.*\n)/gm)].map(([, text]) => text).join('');
 
 /** What node is to run: TypeScript loses its types. */
 function javascript({ language, code }: Block): string {
@@ -80,3 +86,17 @@ if (existsSync(README))
       expect(() => run(block)).not.toThrow();
     });
   });
+
+describe('docs/kernels.md', () => {
+  const found = blocks(readFileSync(KERNELS, 'utf8'));
+  it('has an example for every group', () => expect(found.length).toBeGreaterThanOrEqual(8));
+  it.each(found)('the $language block at line $line prints what it says', (block) => {
+    expect(promised(block)).not.toBe('');
+    expect(run(block)).toBe(promised(block));
+  });
+  it('names every function of thalweg/kernels', () => {
+    const text = readFileSync(KERNELS, 'utf8');
+    const names = new Set(text.match(/\w+/g));
+    expect(Object.keys(kernels).filter((name) => !names.has(name))).toEqual([]);
+  });
+});
