@@ -284,11 +284,11 @@ void Instance::forget(const Napi::CallbackInfo& info) {
 
 Napi::Value Instance::kernels(const Napi::CallbackInfo& info) {
   Napi::Array list = Napi::Array::New(info.Env(), ROWS);
-  for (uint32_t k = 0; k < ROWS; ++k) {
+  for (int k = 0; k < ROWS; ++k) {
     Napi::Array pair = Napi::Array::New(info.Env(), 2);
     pair[0u] = rows[k].name;
     pair[1u] = rows[k].sig;
-    list[k] = pair;
+    list[static_cast<uint32_t>(k)] = pair;
   }
   return list;
 }

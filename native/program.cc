@@ -95,11 +95,13 @@ struct Program::Run {
   const Item* item;
   const KernelSet* set;
   i64 runs;
+  /** Bytes of a core's second cache. */
+  i64 l2;
 };
 
 void Program::stripsOf(void* data, i64 task, int worker) {
   const Run& run = *static_cast<const Run*>(data);
-  Context context{1, {nullptr, 0}};
+  Context context{1, {nullptr, 0}, run.l2};
   const i64 all = run.item->strips;
   for (i64 k = all * task / run.runs; k < all * (task + 1) / run.runs; ++k)
     run.program->strip(run, context, k, worker);
@@ -127,7 +129,7 @@ void Program::strip(const Run& run, Context& context, i64 task, int worker) cons
 void Program::runStrips(const Item& item, const KernelSet& set, Context& context) const {
   const int threads = context.threads < workers_ ? context.threads : workers_;
   const i64 runs = threads * RUNS_A_WORKER < item.strips ? threads * RUNS_A_WORKER : item.strips;
-  Run run{this, &item, &set, runs};
+  Run run{this, &item, &set, runs, context.l2};
   runTasks(threads, runs, &Program::stripsOf, &run);
 }
 
