@@ -5,7 +5,7 @@ import { heap } from '../memory/heap.js';
 import { watched, watcher } from '../memory/watcher.js';
 import { backend } from '../kernels/launch.js';
 import { isRecording } from '../tensor/op.js';
-import { checkChoice } from '../tensor/errors.js';
+import { checkChoice, OutOfMemoryError } from '../tensor/errors.js';
 import { fits, mouldOf, type Input, type Mould } from './arguments.js';
 import { Auditor } from './check.js';
 import { PASS_NAMES, type PassName } from './passes/index.js';
@@ -168,13 +168,23 @@ export class Replayer {
       this.waiting.splice(this.waiting.indexOf(equal), 1);
       this.misses = 0;
       if (this.plans.length === MOST_PLANS) this.plans.shift()!.release();
-      made++;
-      this.plans.push(new Plan(now.mould, now.phase, equal.trace, now.trace, this.without));
+      this.add(now, equal.trace);
       return;
     }
     this.waiting.push(now);
     if (this.waiting.length > MOST_TRACES) this.waiting.shift();
     if (alike.length > 0 && ++this.misses > PATIENCE) this.giveUp(differences.at(-1)!);
+  }
+
+  /** Makes a plan; without memory for one the call, which has been made already, was not in vain. */
+  private add({ mould, phase, trace }: Waiting, before: Recorder): void {
+    try {
+      this.plans.push(new Plan(mould, phase, before, trace, this.without));
+      made++;
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError)) throw error;
+      this.giveUp(`there is no memory for a program (${error.message})`);
+    }
   }
 
   private giveUp(reason: string): void {

@@ -2,6 +2,7 @@
 import { expect, it, vi } from 'vitest';
 import * as t from '../../src/index.js';
 import { compile, grad, nn, noGrad, optim, Tensor, valueAndGrad } from '../../src/index.js';
+import { heap } from '../../src/memory/heap.js';
 import { recordedPlans } from '../../src/replay/replayer.js';
 import { describeReplay, numbers, valuesOf, withReplay } from './support.js';
 
@@ -141,6 +142,22 @@ describeReplay(`compile on ${t.backend.name}`, () => {
     const used = t.backend.info().heapUsed;
     f.dispose();
     expect(t.backend.info().heapUsed).toBeLessThan(used);
+  });
+
+  it('stays eager where there is no memory for a program', () => {
+    const seen: string[] = [];
+    const spy = vi.spyOn(process, 'emitWarning').mockImplementation((text) => void seen.push(String(text)));
+    const f = compile((x: Tensor) => x.mul(2).sum());
+    const [[x]] = vectors(1) as [[Tensor]];
+    f(x);
+    const full = vi.spyOn(heap, 'allocate').mockImplementation(() => {
+      throw new t.OutOfMemoryError('heap: full');
+    });
+    const second = f(x).item();
+    full.mockRestore();
+    spy.mockRestore();
+    expect([second, f(x).item(), f.replayed]).toEqual([x.mul(2).sum().item(), second, 0]);
+    expect(seen.join()).toMatch(/no memory for a program \(heap: full\)/);
   });
 
   it('follows a switch of the engine, and back', () => {
