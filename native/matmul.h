@@ -178,7 +178,9 @@ INLINE Cut cutOf(const Context& cx, const MatrixProduct& q, int threads) {
 /** `batch` products whose operands are sa, sb and sc elements apart. */
 static void products(Context& cx, const MatrixProduct& q, i64 batch, i64 sa, i64 sb, i64 sc) {
   if (q.m == 0 || q.n == 0 || batch == 0) return;
-  if (q.n == 1 && q.ldc == 1 && !q.end.bias && (q.tb || q.ldb == 1)) {
+  // One dot product is a row and a column: it would be turned for ever.
+  const bool turned = q.m == 1 && byDots(q);
+  if (!turned && q.n == 1 && q.ldc == 1 && !q.end.bias && (q.tb || q.ldb == 1)) {
     // A column is a row of the transposed product, where it may be dot products.
     const MatrixProduct row{q.b, q.a, q.c, 1, q.m, q.k, false, !q.ta, q.k, q.lda, q.m, q.end};
     if (byDots(row)) {

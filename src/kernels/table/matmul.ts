@@ -53,6 +53,7 @@ const productLabel = (sizes: Triple, ta: number, tb: number): string =>
 
 const SHAPES = [
   [1, 1, 1],
+  [1, 1, 35],
   [1, 17, 3],
   [5, 1, 9],
   [4, 8, 16],
