@@ -253,9 +253,8 @@ struct ConvCounts {
     // Channels that do not divide by the groups have no meaning; such a call is refused like one that reaches
     // too far.
     const bool divides = groups > 0 && n[1].value % groups == 0 && n[4].value % groups == 0;
-    const Count per = divides ? Count(n[1].value / groups) : Count(Count::LIMIT);
     x = n[0] * n[1] * n[2] * n[3];
-    w = n[4] * n[5] * n[6] * per;
+    w = divides ? n[4] * n[5] * n[6] * Count(n[1].value / groups) : Count(Count::LIMIT);
     y = n[0] * n[4] * windows(n[2], n[5], n[7], n[9], n[11]) * windows(n[3], n[6], n[8], n[10], n[12]);
     bias = n[4];
   }

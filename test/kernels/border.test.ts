@@ -102,6 +102,17 @@ describe.runIf(native)('the native border', () => {
     refuses(name, RangeError, () => call(name, huge));
   });
 
+  it.each(['conv2d', 'conv2dGradInput', 'conv2dGradWeight'] as const)(
+    '%s refuses groups that do not divide the channels, with no channel to come out too',
+    (name) => {
+      const args = valid(table[name]);
+      const [, channels, , , outputs, , , , , , , , , groups] = places(table[name].sig, (l) => l === 'n');
+      refusesWith(name, args, groups!, 0);
+      for (const k of [args[outputs!]!, 0])
+        refusesWith(name, args.with(outputs!, k), groups!, args[channels!]! + 1);
+    },
+  );
+
   it.each(here)('%s refuses an absent pointer unless it may be absent', (name) => {
     const row = table[name];
     const args = valid(row);
