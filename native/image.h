@@ -51,7 +51,9 @@ struct Padded {
               wide = (most(1, q.ow) - 1) * q.sw + (q.s - 1) * q.dw;
     // With stride 1 a row's right margin is the next one's left.
     const bool shared = q.sw == 1 && wide + 1 - q.pw - q.w <= q.pw;
-    return {q.cg, tall / q.sh + 1, q.sh, q.sw, shared ? q.pw + q.w : wide / q.sw + 1, q.ph, q.pw};
+    // Vectors that run over the ends of rows need room for all outputs of one.
+    const i64 pitch = shared ? most(q.pw + q.w, q.ow) : wide / q.sw + 1;
+    return {q.cg, tall / q.sh + 1, q.sh, q.sw, pitch, q.ph, q.pw};
   }
 
   i64 plane() const { return rowPhases * phases * rows * pitch; }

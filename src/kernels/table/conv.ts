@@ -109,6 +109,9 @@ const CONVS: KernelCase[] = [
   { args: [1, 4, 11, 13, 5, 2, 3, 3, 3, 1, 2, 2, 1, 1] },
   { args: [2, 3, 6, 5, 4, 1, 1, 3, 2, 2, 3, 1, 1, 1] },
   { args: [1, 5, 1, 70, 9, 1, 5, 1, 1, 0, 2, 1, 1, 1] },
+  // More padding than the filter reaches: rows of outputs are longer than padded rows of inputs.
+  { args: [2, 9, 8, 17, 1, 3, 4, 1, 1, 9, 11, 1, 3, 1] },
+  { args: [2, 4, 10, 10, 4, 3, 3, 1, 1, 5, 5, 1, 1, 1] },
   // Depthwise: steps 1 and 2, both filters, rows longer than a vector, dilation.
   { args: [2, 3, 11, 37, 3, 3, 3, 1, 1, 1, 1, 1, 1, 3] },
   { args: [1, 4, 13, 67, 4, 3, 3, 2, 2, 1, 1, 1, 1, 4] },
