@@ -248,15 +248,16 @@ inline Count windows(Count size, Count kernel, Count stride, Count pad, Count di
 /** n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups */
 struct ConvCounts {
   Count x, w, y, bias;
-  explicit ConvCounts(const Count* n) {
-    const int64_t groups = n[13].value;
-    // Channels that do not divide by the groups have no meaning; such a call is refused like one that reaches
-    // too far.
-    const bool divides = groups > 0 && n[1].value % groups == 0 && n[4].value % groups == 0;
-    x = n[0] * n[1] * n[2] * n[3];
-    w = divides ? n[4] * n[5] * n[6] * Count(n[1].value / groups) : Count(Count::LIMIT);
-    y = n[0] * n[4] * windows(n[2], n[5], n[7], n[9], n[11]) * windows(n[3], n[6], n[8], n[10], n[12]);
-    bias = n[4];
+  explicit ConvCounts(const Count* n)
+      : x(n[0] * n[1] * n[2] * n[3]),
+        w(divides(n) ? n[4] * n[5] * n[6] * Count(n[1].value / n[13].value) : Count(Count::LIMIT)),
+        y(n[0] * n[4] * windows(n[2], n[5], n[7], n[9], n[11]) * windows(n[3], n[6], n[8], n[10], n[12])),
+        bias(n[4]) {}
+
+  /** Channels that do not divide by the groups have no meaning: such a call is refused like one that reaches
+   * too far. */
+  static bool divides(const Count* n) {
+    return n[13].value > 0 && n[1].value % n[13].value == 0 && n[4].value % n[13].value == 0;
   }
 };
 
