@@ -1,5 +1,5 @@
 // Recurrent layers. Parameter names, gate orders and layouts are PyTorch's.
-import { add, concat, dropout, gru, linear, lstm, narrow, reshape, transpose } from '../ops/index.js';
+import { add, concat, dropout, gru, lstm, narrow, reshape, transpose } from '../ops/index.js';
 import { full } from '../ops/create.js';
 import { describe, shapeError, showShape, typeError } from '../tensor/errors.js';
 import { sameShape } from '../tensor/shape.js';
@@ -166,7 +166,7 @@ export class LSTM extends Recurrent<readonly [Tensor, Tensor]> {
     reverse: boolean,
   ): Tensor[] {
     // Both biases are added to the same sums, so they come in together, and have one gradient.
-    return lstm(linear(x, ih), hh, h!, c!, { bias: bih && bhh && add(bih, bhh), reverse });
+    return lstm(x, ih, hh, h!, c!, { biasH: bih && bhh && add(bih, bhh), reverse });
   }
 }
 
@@ -191,6 +191,6 @@ export class GRU extends Recurrent<Tensor> {
     [h]: readonly Tensor[],
     reverse: boolean,
   ): Tensor[] {
-    return gru(linear(x, ih, bih), hh, h!, { bias: bhh, reverse });
+    return gru(x, ih, hh, h!, { biasX: bih, biasH: bhh, reverse });
   }
 }
