@@ -58,12 +58,25 @@ INLINE void choose(bool condition, F f) {
     f(Constant<false>{});
 }
 
+/**
+ * f(how, k) over [0, n) of so many arrays. One thread does what fits into its second cache: gradients come
+ * from there and parameters go back into it, because kernels of such sizes seldom have a second thread. A
+ * deep step of 20 layers of 64 takes 175 µs with two threads in its update, and 145 with one.
+ */
+template <class F>
+static void update(const Context& cx, i64 n, i64 arrays, const F& f) {
+  if (n * arrays * static_cast<i64>(sizeof(float)) <= cx.l2)
+    span(0, n, f);
+  else
+    stream(cx, n, 1, f);
+}
+
 namespace rows {
 
 static void sgdStep(Context& cx, float* p, const float* g, const float* cells, i64 n) {
   const vf lr = splat(cells[0]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  stream(cx, n, 1, [=](auto how, i64 k) {
+  update(cx, n, 2, [=](auto how, i64 k) {
     const vf x = how.load(p + k);
     how.store(p + k, x - lr * decay(x, how.load(g + k)));
   });
@@ -73,7 +86,7 @@ static void momentumStep(Context& cx, float* p, const float* g, float* v, const 
   const vf lr = splat(cells[0]), mu = splat(cells[3]), c = splat(cells[4]), a = splat(cells[5]),
            b = splat(cells[6]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  stream(cx, n, 1, [=](auto how, i64 k) {
+  update(cx, n, 3, [=](auto how, i64 k) {
     const vf x = how.load(p + k);
     const vf d = decay(x, how.load(g + k));
     const vf velocity = flush(mu * how.load(v + k) + c * d);
@@ -85,7 +98,7 @@ static void momentumStep(Context& cx, float* p, const float* g, float* v, const 
 static void adagradStep(Context& cx, float* p, const float* g, float* s, const float* cells, i64 n) {
   const vf lr = splat(cells[0]), eps = splat(cells[3]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  stream(cx, n, 2, [=](auto how, i64 k) {
+  update(cx, n, 3, [=](auto how, i64 k) {
     const vf x = how.load(p + k);
     const vf d = decay(x, how.load(g + k));
     const vf sum = flush(how.load(s + k) + d * d);
@@ -101,7 +114,7 @@ static void rmspropStep(Context& cx, float* p, const float* g, float* v, float* 
   const Decay decay{splat(cells[1]), splat(cells[2])};
   choose(mean != nullptr, [&](auto centred) {
     choose(buf != nullptr, [&](auto heavy) {
-      stream(cx, n, 2, [=](auto how, i64 k) {
+      update(cx, n, 3 + centred.value + heavy.value, [=](auto how, i64 k) {
         const vf x = how.load(p + k);
         const vf d = decay(x, how.load(g + k));
         vf e = d;
@@ -130,7 +143,7 @@ static void adamStep(Context& cx, float* p, const float* g, float* m, float* v, 
   const Decay decay{splat(cells[1]), splat(cells[2])};
   const Moments moments{m, v, splat(cells[3]), splat(cells[4]), splat(cells[5])};
   choose(top != nullptr, [&](auto amsgrad) {
-    stream(cx, n, 2, [=](auto how, i64 k) {
+    update(cx, n, 4 + amsgrad.value, [=](auto how, i64 k) {
       const vf x = how.load(p + k);
       vf mean, square;
       moments.update(how, k, decay(x, how.load(g + k)), mean, square);
@@ -146,7 +159,7 @@ static void adaboundStep(Context& cx, float* p, const float* g, float* m, float*
   const Decay decay{splat(cells[1]), splat(cells[2])};
   const Moments moments{m, v, splat(cells[3]), splat(cells[4]), splat(cells[5])};
   choose(top != nullptr, [&](auto amsbound) {
-    stream(cx, n, 2, [=](auto how, i64 k) {
+    update(cx, n, 4 + amsbound.value, [=](auto how, i64 k) {
       const vf x = how.load(p + k);
       vf mean, square;
       moments.update(how, k, decay(x, how.load(g + k)), mean, square);
@@ -161,7 +174,7 @@ static void lionStep(Context& cx, float* p, const float* g, float* m, const floa
   const vf lr = splat(cells[0]), b1 = splat(cells[3]), c1 = splat(cells[4]), b2 = splat(cells[5]),
            c2 = splat(cells[6]), keep = splat(cells[7]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  stream(cx, n, 1, [=](auto how, i64 k) {
+  update(cx, n, 3, [=](auto how, i64 k) {
     const vf x = how.load(p + k);
     const vf d = decay(x, how.load(g + k));
     const vf old = how.load(m + k);
