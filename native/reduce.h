@@ -65,7 +65,7 @@ static double foldLeaf(const float* x, i64 n) {
   const vf unit = splat(static_cast<float>(Op::identity));
   i64 k = 0;
   for (; k + 4 * W <= n; k += 4 * W)
-    for (int u = 0; u < 4; ++u) step(u, loadAs<vf>(x + k + u * W));
+    for (int u = 0; u < 8; ++u) a[u] = Op::fold(a[u], widen(x + k + u * W / 2));
   for (; k + W <= n; k += W) step(0, loadAs<vf>(x + k));
   if (k < n) step(0, Part{static_cast<int>(n - k)}.load(x + k, unit));
   for (int width = 4; width > 0; width /= 2)

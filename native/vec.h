@@ -277,6 +277,18 @@ INLINE vd high(vf x) {
   return vcvt_high_f64_f32(x);
 #endif
 }
+/** Half a vector from memory in double: halves of a loaded vector would have to be cut apart first. */
+INLINE vd widen(const float* p) {
+#if defined(__AVX512F__)
+  return _mm512_cvtps_pd(_mm256_loadu_ps(p));
+#elif defined(__AVX2__)
+  return _mm256_cvtps_pd(_mm_loadu_ps(p));
+#elif defined(__SSE2__)
+  return vd{p[0], p[1]};
+#else
+  return vcvt_f64_f32(vld1_f32(p));
+#endif
+}
 /** Rounds two halves in double to reals. */
 INLINE vf narrow(vd lo, vd hi) {
 #if defined(__AVX512F__)
