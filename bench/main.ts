@@ -1,23 +1,22 @@
-// `npm run bench [-- --only NAMES --quick --memory --no-times --json FILE --compare FILE --html FILE --no-peers
+// `npm run bench [-- --only NAMES --quick --isas --memory --no-times --json FILE --compare FILE --html FILE --no-peers
 // --without NAMES --install-peers]`: see README.md in this folder.
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
 import { changes, describeChanges, readResults } from './compare.js';
-import { kernels } from './kernels.bench.js';
-import { optimizers } from './optimizers.bench.js';
 import { describeLimits, measureLimits, type Limits } from './limits.js';
 import { describeFootprints, measureMemory, type Footprint } from './memory.js';
-import { ops } from './ops.bench.js';
 import { page, type Row } from './page.js';
 import { installPeers, startPeers, type Wanted } from './peers.js';
 import { describeMachine, head, lines, machine, verdict } from './report.js';
 import { runWork, sides, type Plan, type Side, type Work } from './runner.js';
 import { steps } from './steps.bench.js';
+import { GROUPS } from './works.js';
 
 const OPTIONS = {
   only: { type: 'string' },
   quick: { type: 'boolean', default: false },
+  isas: { type: 'boolean', default: false },
   times: { type: 'boolean', default: true },
   memory: { type: 'boolean', default: false },
   json: { type: 'string' },
@@ -28,8 +27,6 @@ const OPTIONS = {
   'install-peers': { type: 'boolean', default: false },
   list: { type: 'boolean', default: false },
 } as const;
-
-const GROUPS = { kernels, ops, optimizers, steps };
 
 /** The works whose `group/name` contains one of the words. */
 function selected(only?: string): Work[] {
@@ -94,7 +91,7 @@ async function main(): Promise<void> {
   const left = options.without?.toLowerCase().split(',') ?? [];
   const wanted: Wanted = (name) => options.peers && !left.includes(name.toLowerCase());
   const where = machine();
-  const peers = options.times ? await startPeers(threads, wanted) : [];
+  const peers = options.times ? await startPeers(threads, wanted, options.isas) : [];
   const { found, absent } = sides(peers, plan);
   console.log(describeMachine(where));
   for (const reason of absent) console.log(`absent: ${reason}`);

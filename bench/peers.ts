@@ -4,7 +4,10 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { activeAddon, type BackendName } from '#thalweg/kernels/launch';
+import { wasmBuilds } from '#thalweg/kernels/wasm';
 import { Peer, type Command } from './peer.js';
+import { GROUPS } from './works.js';
 
 // This file runs from build/apps/bench.
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -51,12 +54,11 @@ const node = (script: string): Command => ({
   patience: 40,
 });
 
-const own = (backend: string, replay: 'on' | 'off'): Command => ({
-  ...node('thalweg.js'),
-  env: { THALWEG_BACKEND: backend, THALWEG_REPLAY: replay },
-  patience: 120,
-  own: true,
-});
+/** This library in a process of its own, with settings, for works of some groups. */
+function own(env: NodeJS.ProcessEnv, groups: readonly string[]): Command {
+  const { file, args } = node('thalweg.js');
+  return { file, args: [...args, ...groups], env, patience: 120, own: true };
+}
 
 interface Entry {
   name: string;
@@ -65,7 +67,25 @@ interface Entry {
   fixed?: boolean;
 }
 
-const EAGER: Entry = { name: 'native, eager', command: () => own('native', 'off') };
+const EAGER: Entry = {
+  name: 'native, eager',
+  command: () => own({ THALWEG_BACKEND: 'native', THALWEG_REPLAY: 'off' }, ['steps']),
+};
+
+/** This library with the instruction sets of this machine that it would not take by itself. */
+function lesser(): Entry[] {
+  const entry = (backend: BackendName, isa: string, env: NodeJS.ProcessEnv): Entry => ({
+    name: `${backend}, ${isa}`,
+    command: () => own({ THALWEG_BACKEND: backend, ...env }, Object.keys(GROUPS)),
+  });
+  const native = activeAddon()?.addon;
+  const isas = native?.isas().filter((isa) => isa !== native.isa()) ?? [];
+  const builds = wasmBuilds().slice(1);
+  return [
+    ...isas.map((isa) => entry('native', isa, { THALWEG_ISA: isa })),
+    ...builds.map((build) => entry('wasm', build, { THALWEG_WASM: build })),
+  ];
+}
 const PYTHON: readonly Entry[] = [
   { name: 'PyTorch', command: () => python('pytorch.py') },
   { name: 'torch.compile', command: (n) => python('pytorch.py', String(n)), fixed: true },
@@ -90,9 +110,12 @@ const start = (entries: readonly Entry[], threads: readonly number[]): Promise<P
 /** Which peers are asked, by name. */
 export type Wanted = (name: string) => boolean;
 
-/** Those whose times are taken; this library's eager form always. */
-export const startPeers = (threads: readonly number[], wanted: Wanted): Promise<Peer[]> =>
-  start([EAGER, ...[...PYTHON, ...SCRIPTS].filter(({ name }) => wanted(name))], threads);
+/** Those whose times are taken; this library's eager form always, with lesser instruction sets only if asked. */
+export const startPeers = (threads: readonly number[], wanted: Wanted, allIsas: boolean): Promise<Peer[]> =>
+  start(
+    [EAGER, ...(allIsas ? lesser() : []), ...[...PYTHON, ...SCRIPTS].filter(({ name }) => wanted(name))],
+    threads,
+  );
 
 /**
  * Those whose memory is measured, each to be started for one step. They free memory as they like: kept, it would be
@@ -100,8 +123,8 @@ export const startPeers = (threads: readonly number[], wanted: Wanted): Promise<
  */
 export const memorySides = (wanted: Wanted): (readonly [string, Command])[] =>
   [
-    { name: 'native', command: () => own('native', 'on') },
+    { name: 'native', command: () => own({ THALWEG_BACKEND: 'native' }, ['steps']) },
     EAGER,
-    { name: 'wasm', command: () => own('wasm', 'on') },
+    { name: 'wasm', command: () => own({ THALWEG_BACKEND: 'wasm' }, ['steps']) },
     ...PYTHON.filter(({ name }) => wanted(name)),
   ].map(({ name, command }) => [name, command(1)]);

@@ -1,10 +1,23 @@
-// This library, started anew with other settings (THALWEG_REPLAY=off among them): training steps alone.
+// This library, started anew with other settings (THALWEG_REPLAY=off, THALWEG_ISA=avx2): works of the groups that the
+// arguments name.
 import { backend } from '#thalweg/kernels/launch';
-import { CASES, findCase, makeStep } from '../models.js';
-import { say, serve } from './serve.js';
+import { GROUPS } from '../works.js';
+import { say, serve, type Make } from './serve.js';
 
-const kinds = Object.fromEntries(
-  CASES.map(({ kind }) => [kind, (optimizer: string) => makeStep(findCase(kind, optimizer))]),
+const works = process.argv.slice(3).flatMap((group) => GROUPS[group] ?? []);
+/** Gives back what the last work held. */
+let end: (() => void) | undefined;
+
+function make(kind: string, args: unknown[]): (() => unknown) | undefined {
+  const found = works.find((work) => work.kind === kind && work.args.join() === args.join());
+  if (!found || found.without?.includes(backend.name)) return undefined;
+  end?.();
+  const prepared = found.prepare();
+  end = () => prepared.end?.();
+  return () => prepared.run();
+}
+const kinds: Record<string, Make> = Object.fromEntries(
+  works.map(({ kind }) => [kind, (...args: unknown[]) => make(kind, args)]),
 );
 
 function hello(): object {
