@@ -10,6 +10,7 @@ import { Piece, versionOf, withRecording } from '../tensor/op.js';
 import { sameShape, type Shape } from '../tensor/shape.js';
 import {
   asTensor,
+  realArray,
   Tensor,
   wrap,
   type BackwardOptions,
@@ -17,6 +18,7 @@ import {
   type TensorLike,
 } from '../tensor/tensor.js';
 import { Gradients, keyOf, type Key } from './gradients.js';
+import { Leftovers, Remains } from './leftovers.js';
 
 /** Sums g over the dimensions along which a tensor of `shape` was broadcast. */
 export function sumTo(g: Tensor, shape: Shape): Tensor {
@@ -31,6 +33,11 @@ export interface Sweep {
   retainGraph: boolean;
   /** Only gradients of these are wanted; all leaves when undefined. */
   wanted?: readonly Tensor[];
+  /**
+   * Nobody but the tape sees the graph any more: its memory goes as the sweep comes past, and the gradients of leaves are
+   * handed over one by one as soon as they are complete, so that they need not lie side by side.
+   */
+  deliver?: (leaf: Tensor, g: Tensor) => void;
 }
 
 /** Nodes from which a wanted tensor can be reached, in descending id. */
@@ -78,16 +85,28 @@ export function sweep(
 ): Map<Key, Tensor> {
   const wanted = options.wanted ? new Set(options.wanted.map(keyOf)) : null;
   const order = plan(outputs, wanted);
-  const grads = new Gradients();
+  const leftovers = new Leftovers(options.createGraph);
+  const grads = new Gradients(leftovers);
+  const remains = options.deliver ? new Remains(order, outputs, leftovers) : null;
+  const deliver = (leaf: Tensor): void => {
+    const g = grads.get(leaf);
+    // The graph may read the memory that this gradient goes to.
+    if (!g || (leaf.gradSlot && remains!.needs(leaf.gradSlot))) return;
+    options.deliver!(leaf, g);
+    grads.delete(leaf);
+  };
   const all = withRecording(options.createGraph, () => {
     outputs.forEach((t, k) => grads.add(t, seeds[k]!));
     for (const node of order) {
       const g = grads.get(node);
-      if (!g) continue;
-      if (!wanted?.has(node)) grads.delete(node);
-      pull(node, g, grads, wanted, options.createGraph);
+      if (g && !wanted?.has(node)) grads.delete(node);
+      if (g) pull(node, g, grads, wanted, options.createGraph);
+      remains?.done(node, deliver);
+      leftovers.clear();
     }
-    return grads.finish();
+    const found = grads.finish();
+    leftovers.clear();
+    return found;
   });
   if (!options.retainGraph) for (const node of order) node.inputs = FREED;
   return all;
@@ -169,22 +188,35 @@ export function inStepScope<T>(fn: () => T): T {
   }
 }
 
+/** Gives a leaf its gradient, or adds to the one that it has. */
+function give(leaf: Tensor, g: Tensor): void {
+  if (leaf.size > 0) accumulate(leaf, g);
+  else leaf.adoptGrad(wrap(realArray(0), leaf.shape));
+}
+
 function backward(this: Tensor, options: BackwardOptions = {}): void {
   checkOptions('backward', options, ['gradient', 'retainGraph', 'createGraph']);
   const { createGraph = false, retainGraph = createGraph } = options;
-  if (!this.requiresGrad)
+  sweepBack(this, options.gradient, { createGraph, retainGraph });
+}
+
+/** The last thing that is done in a scope with a graph; nothing that was computed in the scope can be read any more. */
+export function spendGraph(output: Tensor, gradient?: TensorLike): void {
+  sweepBack(output, gradient, { createGraph: false, retainGraph: false, deliver: give });
+}
+
+function sweepBack(output: Tensor, gradient: TensorLike | undefined, how: Sweep): void {
+  if (!output.requiresGrad)
     throw typeError('backward', 'this tensor does not depend on any tensor with requiresGrad');
   const run = (): void => {
-    const grads = sweep([this], [seedOf('backward', this, options.gradient)], { createGraph, retainGraph });
-    for (const [key, g] of grads) {
+    for (const [key, g] of sweep([output], [seedOf('backward', output, gradient)], how)) {
       if (!(key instanceof Tensor) || !key.requiresGrad) continue;
-      if (createGraph) key.adoptGrad(key.grad ? add(key.grad, g) : g);
-      else if (key.size > 0) accumulate(key, g);
-      else key.adoptGrad(g);
+      if (how.createGraph) key.adoptGrad(key.grad ? add(key.grad, g) : g);
+      else give(key, g);
     }
   };
   // A gradient with a graph must outlive this call, so it may not be born in a scope of ours.
-  if (createGraph) run();
+  if (how.createGraph) run();
   else inStepScope(run);
 }
 

@@ -4,6 +4,7 @@ import { add, concat, pad, zeros } from '../ops/index.js';
 import type { Piece } from '../tensor/op.js';
 import type { Shape } from '../tensor/shape.js';
 import { Tensor, type Node } from '../tensor/tensor.js';
+import type { Leftovers } from './leftovers.js';
 
 /** Gradients are kept by node for computed tensors and by tensor for leaves. */
 export type Key = Node | Tensor;
@@ -19,33 +20,58 @@ interface Entry {
 export class Gradients {
   private readonly entries = new Map<Key, Entry>();
 
+  /** `leftovers` is told which tensors are gradients. */
+  constructor(private readonly leftovers: Leftovers) {}
+
   /** Adds to the gradient of x. */
   add(x: Tensor, g: Tensor | Piece): void {
     const key = keyOf(x);
     let entry = this.entries.get(key);
     if (!entry) this.entries.set(key, (entry = { shape: x.shape, total: null, pieces: [] }));
     if (g instanceof Tensor) {
-      settle(entry);
-      include(entry, g);
+      this.settle(entry);
+      this.include(entry, g);
       return;
     }
-    if (entry.pieces.some((other) => collide(other, g))) settle(entry);
+    if (entry.pieces.some((other) => collide(other, g))) this.settle(entry);
+    this.leftovers.hold(g.g);
     entry.pieces.push(g);
   }
 
   /** The gradient as it stands; null if there is none. */
   get(key: Key): Tensor | null {
     const entry = this.entries.get(key);
-    return entry ? settle(entry) : null;
+    return entry ? this.settle(entry) : null;
   }
 
+  /** The gradient that {@link get} gave goes; what is in it is needed until the leftovers are cleared. */
   delete(key: Key): void {
+    const total = this.entries.get(key)?.total;
+    if (total) this.leftovers.drop(total);
     this.entries.delete(key);
   }
 
   /** All of them. */
   finish(): Map<Key, Tensor> {
-    return new Map([...this.entries].map(([key, entry]) => [key, settle(entry)]));
+    return new Map([...this.entries].map(([key, entry]) => [key, this.settle(entry)]));
+  }
+
+  /** Brings the pieces into the total. */
+  private settle(entry: Entry): Tensor {
+    const { pieces, shape } = entry;
+    if (pieces.length === 0) return entry.total!;
+    entry.pieces = [];
+    const g = pieces.length === 1 ? padded(pieces[0]!, shape) : joined(pieces, shape);
+    for (const piece of pieces) this.leftovers.drop(piece.g);
+    return this.include(entry, g);
+  }
+
+  private include(entry: Entry, g: Tensor): Tensor {
+    const before = entry.total;
+    entry.total = before ? add(before, g) : g;
+    this.leftovers.hold(entry.total);
+    if (before) this.leftovers.drop(before);
+    return entry.total;
   }
 }
 
@@ -53,18 +79,6 @@ const endOf = ({ g, dim, start }: Piece): number => start + g.shape[dim]!;
 
 const collide = (a: Piece, b: Piece): boolean =>
   a.dim !== b.dim || (a.start < endOf(b) && b.start < endOf(a));
-
-function include(entry: Entry, g: Tensor): Tensor {
-  return (entry.total = entry.total ? add(entry.total, g) : g);
-}
-
-/** Brings the pieces into the total. */
-function settle(entry: Entry): Tensor {
-  const { pieces, shape } = entry;
-  if (pieces.length === 0) return entry.total!;
-  entry.pieces = [];
-  return include(entry, pieces.length === 1 ? padded(pieces[0]!, shape) : joined(pieces, shape));
-}
 
 function padded(piece: Piece, shape: Shape): Tensor {
   const { g, dim, start } = piece;

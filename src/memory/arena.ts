@@ -1,56 +1,61 @@
-// Scopes: the owners of step memory. A scope bumps through chunks of the heap and gives them all back when it ends;
-// scopes may end in any order, because each has its own chunks.
-import { ALIGNMENT, heap } from './heap.js';
+// Scopes: the owners of step memory. A scope takes chunks of the heap and gives them all back when it ends; scopes may end
+// in any order, because each has its own. A steady loop takes the same ones again, so the heap stays flat. What only the
+// library has seen may be given back earlier.
+import { FreeList } from './freelist.js';
+import { alignUp, heap } from './heap.js';
 import type { Storage } from './storage.js';
 import { watcher } from './watcher.js';
 
+/** Chunks are whole multiples of this. */
 const CHUNK = 1 << 20;
-
-interface Chunk {
-  offset: number;
-  bytes: number;
-}
-
-/** Chunks that no scope uses, smallest first: a steady loop takes the same ones again and the heap stays flat. */
-const pool: Chunk[] = [];
-
-function takeChunk(bytes: number): Chunk {
-  const at = pool.findIndex((chunk) => chunk.bytes >= bytes);
-  if (at >= 0) return pool.splice(at, 1)[0]!;
-  return { offset: heap.allocate(bytes), bytes };
-}
-
-function giveChunk(chunk: Chunk): void {
-  const at = pool.findIndex((other) => other.bytes > chunk.bytes);
-  pool.splice(at < 0 ? pool.length : at, 0, chunk);
-}
 
 /** The owner of the tensors that are made while it is the current scope. */
 export class Scope {
   ended = false;
+  /** Nothing is given back before the end, for those who want to look at it there. */
+  hoards = false;
   /** What was allocated here, so that {@link evacuate} can save it. */
   readonly storages: Storage[] = [];
-  private readonly chunks: Chunk[] = [];
-  private cursor = 0;
-  private limit = 0;
+  private readonly chunks: number[] = [];
+  private readonly free = new FreeList();
+  private readonly afterwards: (() => void)[] = [];
   private total = 0;
 
-  /** Returns the byte offset of uninitialised memory that lives as long as the scope. */
+  /** Returns the byte offset of uninitialised memory that lives as long as the scope, or until it is given back. */
   allocate(bytes: number): number {
-    const start = this.cursor;
-    const end = start + Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
-    if (end <= this.limit) {
-      this.cursor = end;
-      watcher?.allocated(start, end - start);
-      return start;
+    const want = alignUp(Math.max(bytes, 1));
+    let offset = this.free.take(want);
+    if (offset < 0) {
+      this.extend(want);
+      offset = this.free.take(want);
     }
-    // Each chunk at least doubles the scope, so their number stays logarithmic.
-    const chunk = takeChunk(nextPowerOfTwo(Math.max(CHUNK, bytes, this.total)));
-    this.chunks.push(chunk);
-    this.total += chunk.bytes;
-    this.cursor = chunk.offset;
-    this.limit = chunk.offset + chunk.bytes;
-    return this.allocate(bytes);
+    watcher?.allocated(offset, want);
+    return offset;
+  }
+
+  /** Gives back what {@link allocate} handed out, before the end. */
+  release(offset: number, bytes: number): void {
+    this.free.give(offset, alignUp(Math.max(bytes, 1)));
+  }
+
+  /** Memory of somebody else that the scope may use until it ends. */
+  borrow(offset: number, bytes: number): void {
+    this.free.give(offset, bytes);
+    this.total += bytes;
+  }
+
+  /** Runs `fn` when the scope has ended and its memory is free. */
+  afterEnd(fn: () => void): void {
+    this.afterwards.push(fn);
+  }
+
+  private extend(want: number): void {
+    // Each chunk adds at least a quarter, so their number stays logarithmic and little lies idle.
+    const bytes = Math.ceil(Math.max(want, this.total / 4) / CHUNK) * CHUNK;
+    const offset = heap.allocate(bytes);
+    this.chunks.push(offset);
+    this.total += bytes;
+    this.free.give(offset, bytes);
   }
 
   /** Takes the scope off the stack while its memory still stands, so that results can be copied out of it. */
@@ -64,9 +69,11 @@ export class Scope {
     if (this.ended) return;
     this.ended = true;
     this.leave();
-    for (const chunk of this.chunks) giveChunk(chunk);
+    for (const offset of this.chunks) heap.release(offset);
     this.chunks.length = 0;
     this.storages.length = 0;
+    this.free.clear();
+    for (const fn of this.afterwards.splice(0)) fn();
   }
 
   /** Ends the scope but saves its tensors: each becomes an ordinary garbage-collected array. */
@@ -78,11 +85,9 @@ export class Scope {
   }
 }
 
-function nextPowerOfTwo(n: number): number {
-  let power = CHUNK;
-  while (power < n) power *= 2;
-  return power;
-}
+/** The scope of storages that were given back. */
+export const OVER = new Scope();
+OVER.ended = true;
 
 const stack: Scope[] = [];
 

@@ -1,6 +1,7 @@
 // The heap: one shared WebAssembly.Memory that every kernel of every engine addresses by byte offset.
 // Only this file grows it. A shared memory never moves and never detaches its views.
 import { OutOfMemoryError } from '../tensor/errors.js';
+import { FreeList } from './freelist.js';
 import { wasm, type WasmMemory } from './webassembly.js';
 
 const PAGE = 65536;
@@ -14,7 +15,7 @@ const INITIAL_PAGES = 128;
 
 export type RealArray = Float32Array | Float64Array;
 
-const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+export const alignUp = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
 function reserve(): WasmMemory {
   // Address space is reserved, not used; a process with a small `ulimit -v` gets a smaller maximum.
@@ -31,7 +32,7 @@ function reserve(): WasmMemory {
   );
 }
 
-/** The heap and its allocator: first fit over a free list sorted by offset, neighbours merged. */
+/** The heap and its allocator. */
 class Heap {
   readonly memory = reserve();
   f32 = new Float32Array(this.memory.buffer);
@@ -43,9 +44,11 @@ class Heap {
   /** Bytes in blocks that are in use. */
   used = 0;
   private readonly sizes = new Map<number, number>();
-  private free: { offset: number; bytes: number }[] = [
-    { offset: RESERVED, bytes: INITIAL_PAGES * PAGE - RESERVED },
-  ];
+  private readonly free = new FreeList();
+
+  constructor() {
+    this.free.give(RESERVED, INITIAL_PAGES * PAGE - RESERVED);
+  }
 
   /** Bytes of the whole memory. */
   get capacity(): number {
@@ -63,11 +66,11 @@ class Heap {
    */
   allocate(bytes: number): number {
     const want = alignUp(Math.max(bytes, 1));
-    const found = this.free.find((f) => f.bytes >= want) ?? this.grow(want);
-    const { offset } = found;
-    found.offset += want;
-    found.bytes -= want;
-    if (found.bytes === 0) this.free.splice(this.free.indexOf(found), 1);
+    let offset = this.free.take(want);
+    if (offset < 0) {
+      this.grow(want);
+      offset = this.free.take(want);
+    }
     this.sizes.set(offset, want);
     this.used += want;
     return offset;
@@ -79,35 +82,18 @@ class Heap {
     if (bytes === undefined) throw new Error(`heap: ${offset} is not the start of a live block`);
     this.sizes.delete(offset);
     this.used -= bytes;
-    let at = this.free.findIndex((f) => f.offset > offset);
-    if (at < 0) at = this.free.length;
-    this.free.splice(at, 0, { offset, bytes });
-    this.merge(at);
-    if (at > 0) this.merge(at - 1);
+    this.free.give(offset, bytes);
   }
 
-  private merge(at: number): void {
-    const left = this.free[at];
-    const right = this.free[at + 1];
-    if (!left || !right || left.offset + left.bytes !== right.offset) return;
-    left.bytes += right.bytes;
-    this.free.splice(at + 1, 1);
-  }
-
-  private grow(want: number): { offset: number; bytes: number } {
-    const last = this.free.at(-1);
-    const tail = last && last.offset + last.bytes === this.capacity ? last.bytes : 0;
-    const pages = Math.ceil((want - tail) / PAGE);
+  private grow(want: number): void {
     const before = this.capacity;
+    const pages = Math.ceil((want - this.free.before(before)) / PAGE);
     // A quarter more than needed, so that a growing program grows rarely; just what is needed when that fails.
     if (!this.tryGrow(Math.max(pages, before / PAGE / 4)) && !this.tryGrow(pages))
       throw new OutOfMemoryError(
         `heap: cannot grow by ${want} bytes; ${this.used} bytes of ${before} are in use; use smaller batches or a scope`,
       );
-    const fresh = { offset: before, bytes: this.capacity - before };
-    this.free.push(fresh);
-    this.merge(this.free.length - 2);
-    return this.free.at(-1)!;
+    this.free.give(before, this.capacity - before);
   }
 
   private tryGrow(pages: number): boolean {

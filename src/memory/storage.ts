@@ -1,7 +1,7 @@
 // Storage: where a tensor's numbers are. Three homes: a scope's arena (dies with it), a heap block (parameters, kept
 // tensors, optimizer state), or an ordinary typed array, which is staged into the current scope when a kernel needs it.
 import { ScopeError } from '../tensor/errors.js';
-import { currentScope, type Scope } from './arena.js';
+import { currentScope, OVER, type Scope } from './arena.js';
 import { heap, type RealArray } from './heap.js';
 import { watcher } from './watcher.js';
 
@@ -74,8 +74,12 @@ export class Storage {
     return storage;
   }
 
-  /** Gives a heap block back now; nothing may use it any more. */
+  /** Gives a heap block, or memory of a scope, back now; nothing may use it any more. */
   free(): void {
+    if (this.scope !== null && !this.scope.ended) {
+      this.scope.release(this.offset, this.length * this.width);
+      this.scope = OVER;
+    }
     if (this.block === null) return;
     blocks.unregister(this.block);
     heap.release(this.offset);

@@ -1,7 +1,7 @@
 // Initialisers: they fill a tensor in place from the library's seeded generator and return it. Names, defaults and fans
 // are PyTorch's.
-import { outsideScopes } from '../memory/arena.js';
-import { full, rand, randn } from '../ops/index.js';
+import { openScope } from '../memory/arena.js';
+import { rand, randn } from '../ops/index.js';
 import {
   checkChoice,
   checkNumber,
@@ -11,15 +11,32 @@ import {
   showShape,
   typeError,
 } from '../tensor/errors.js';
+import type { Cells } from '../memory/storage.js';
 import { sizeOf, type Shape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 
-/** Overwrites the values of `t` with `scale · draws + shift`. */
-function fill(where: string, t: Tensor, draws: (shape: Shape) => Tensor, scale = 1, shift = 0): Tensor {
+function valuesOf(where: string, t: Tensor): Cells {
   if (!(t instanceof Tensor)) throw typeError(where, `expected a Tensor, got ${describe(t)}`);
-  const values = t.storage.values();
-  const source = outsideScopes(() => draws(t.shape)).storage.values();
-  for (let k = 0; k < values.length; k++) values[k] = shift + scale * source[k]!;
+  return t.storage.values();
+}
+
+/** Overwrites the values of `t` with `scale · draws + shift`. */
+function fill(
+  where: string,
+  t: Tensor,
+  draws: (shape: Shape) => Tensor,
+  scale: number,
+  shift: number,
+): Tensor {
+  const values = valuesOf(where, t);
+  // The draws lie in memory that the next tensor, and then the first step, uses again.
+  const scope = openScope();
+  try {
+    const source = draws(t.shape).storage.values();
+    for (let k = 0; k < values.length; k++) values[k] = shift + scale * source[k]!;
+  } finally {
+    scope.end();
+  }
   t.storage.touch();
   return t;
 }
@@ -39,8 +56,11 @@ export function normal(t: Tensor, mean = 0, std = 1): Tensor {
 }
 
 /** Fills with `value`. */
-export const constant = (t: Tensor, value: number): Tensor =>
-  fill('init.constant', t, (shape) => full(shape, checkNumber('init.constant', 'value', value)));
+export function constant(t: Tensor, value: number): Tensor {
+  valuesOf('init.constant', t).fill(checkNumber('init.constant', 'value', value));
+  t.storage.touch();
+  return t;
+}
 
 /** Fills with 0. */
 export const zeros = (t: Tensor): Tensor => constant(t, 0);

@@ -55,6 +55,8 @@ export class Auditor extends Recorder {
     private readonly where: string,
   ) {
     super(inputs, scope);
+    // All that the eager call computes is there to be compared.
+    scope.hoards = true;
     this.ranges = writtenOutside(plan.recorded, plan.graph);
     this.names = new Names(plan);
     const inexact = plan.graph.instructions.flatMap(launchesOf).some((launch) => launch.inexact);

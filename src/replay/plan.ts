@@ -1,4 +1,5 @@
 // A plan: a recorded call, made fit for running again and again. It owns the memory of everything in between.
+import type { Scope } from '../memory/arena.js';
 import { heap } from '../memory/heap.js';
 import { Storage } from '../memory/storage.js';
 import { backend } from '../kernels/launch.js';
@@ -33,6 +34,7 @@ export class Plan {
   readonly engine: string;
   readonly staged: readonly Staged[];
   private readonly block: Storage;
+  private borrower: Scope | null = null;
   private readonly guards: GuardLists;
   /** Arguments, and the rest. */
   private readonly given: readonly Staged<'input'>[];
@@ -66,10 +68,7 @@ export class Plan {
     this.given = this.staged.filter((one): one is Staged<'input'> => one.source.from === 'input');
     this.drawn = this.staged.filter((one): one is Staged<'live' | 'held'> => one.source.from !== 'input');
     this.guards = guardsOf(trace);
-    this.graph.buffers.forEach(({ constant, int }, k) => {
-      if (constant && this.memory.offsets[k]! >= 0) put(int, constant, this.address(k, 0));
-    });
-    this.program.run(ONCE);
+    this.settle();
     this.grads = [...trace.adopted];
     this.changes = [...trace.changes].filter((storage) => storage.scope === null);
     trace.forget();
@@ -78,6 +77,24 @@ export class Plan {
   /** Where a pointer of the graph lies in the heap. */
   readonly address = (owner: number, delta: number): number =>
     owner === OUTSIDE ? delta : this.block.offset + this.memory.offsets[owner]! + delta;
+
+  /** Writes what stays from run to run. */
+  private settle(): void {
+    this.graph.buffers.forEach(({ constant, int }, k) => {
+      if (constant && this.memory.offsets[k]! >= 0) put(int, constant, this.address(k, 0));
+    });
+    this.program.run(ONCE);
+  }
+
+  /** Lets a scope use the plan's memory until it ends: a call that is made anew then needs no more than the first ones did. */
+  lend(scope: Scope): void {
+    this.borrower = scope;
+    scope.borrow(this.block.offset, this.block.length * WIDTH);
+    scope.afterEnd(() => {
+      this.borrower = null;
+      this.settle();
+    });
+  }
 
   /** Whether this plan may serve a call; adds the values among its arguments to `inputs`. */
   serves(args: unknown, phase: string, inputs: Input[]): boolean {
@@ -135,6 +152,7 @@ export class Plan {
 
   /** Gives the memory back. */
   release(): void {
+    if (this.borrower) return this.borrower.afterEnd(() => this.release());
     this.program.release();
     this.block.free();
   }

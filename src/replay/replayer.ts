@@ -121,13 +121,14 @@ export class Replayer {
     const inputs: Input[] = [];
     const mould = mouldOf(args, inputs);
     if (audited) return this.audit(audited, new Auditor(inputs, scope, audited, this.where), run);
+    if (due) due.lend(scope);
     const trace = new Recorder(inputs, scope);
     const result = watched(trace, () => run(trace));
     if (trace.refusal !== null) this.giveUp(trace.refusal);
     // A call that ended early shows nothing of what the others do.
     else if (trace.cut) return result;
     else if (due) this.compare(due, trace);
-    else this.learn(args, { mould, phase, trace });
+    else this.learn(args, { mould, phase, trace }, scope);
     return result;
   }
 
@@ -160,7 +161,7 @@ export class Replayer {
     if (changed !== null) this.giveUp(`${changed}; up to ${LOOK_EVERY} calls ran with the old ones`);
   }
 
-  private learn(args: unknown, now: Waiting): void {
+  private learn(args: unknown, now: Waiting, scope: Scope): void {
     const alike = this.waiting.filter(({ phase, mould }) => phase === now.phase && fits(mould, args, []));
     const differences = alike.map(({ trace }) => difference(trace, now.trace));
     const equal = alike[differences.indexOf(null)];
@@ -168,7 +169,8 @@ export class Replayer {
       this.waiting.splice(this.waiting.indexOf(equal), 1);
       this.misses = 0;
       if (this.plans.length === MOST_PLANS) this.plans.shift()!.release();
-      this.add(now, equal.trace);
+      // The plan's memory can be what the scope gives back.
+      scope.afterEnd(() => this.add(now, equal.trace));
       return;
     }
     this.waiting.push(now);

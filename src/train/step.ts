@@ -1,5 +1,6 @@
 // trainStep: one training step as a function of the batch. Everything it computes lives in step memory; what it changes
 // (parameters, optimizer state, running statistics) changes all together or, on a non-finite gradient, not at all.
+import { spendGraph } from '../autodiff/backward.js';
 import { openScope, type Scope } from '../memory/arena.js';
 import type { Storage } from '../memory/storage.js';
 import { watched, watcher } from '../memory/watcher.js';
@@ -134,7 +135,7 @@ export function trainStep<B extends unknown[]>(
         `lossFn must return a scalar, got shape ${showShape(loss.shape)}`,
         'reduce with mean() or sum()',
       );
-    loss.backward(accumulate === 1 ? {} : { gradient: full(loss.shape, 1 / accumulate) });
+    spendGraph(loss, accumulate === 1 ? undefined : full(loss.shape, 1 / accumulate));
     if (recorder) {
       recorder.result = loss.storage;
       if (!recorder.keep(loss.storage)) recorder.refuse('no kernel computed the loss');

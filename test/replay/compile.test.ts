@@ -2,7 +2,7 @@
 import { expect, it, vi } from 'vitest';
 import * as t from '../../src/index.js';
 import { compile, grad, nn, noGrad, optim, Tensor, valueAndGrad } from '../../src/index.js';
-import { heap } from '../../src/memory/heap.js';
+import { Storage } from '../../src/memory/storage.js';
 import { recordedPlans } from '../../src/replay/replayer.js';
 import { describeReplay, numbers, valuesOf, withReplay } from './support.js';
 
@@ -150,7 +150,7 @@ describeReplay(`compile on ${t.backend.name}`, () => {
     const f = compile((x: Tensor) => x.mul(2).sum());
     const [[x]] = vectors(1) as [[Tensor]];
     f(x);
-    const full = vi.spyOn(heap, 'allocate').mockImplementation(() => {
+    const full = vi.spyOn(Storage, 'onHeap').mockImplementation(() => {
       throw new t.OutOfMemoryError('heap: full');
     });
     const second = f(x).item();

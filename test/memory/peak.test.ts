@@ -1,0 +1,188 @@
+// How much a step needs at its peak: what the forward pass computed, little more backwards, and no more for its plan.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as t from '../../src/index.js';
+import type { Tensor } from '../../src/index.js';
+import { numbers, withReplay } from '../replay/support.js';
+
+const LAYERS = 32;
+const SIZE = 1 << 16;
+/** Bytes of one layer's output. */
+const LAYER = 4 * SIZE;
+
+const used = (): number => t.backend.info().heapUsed;
+const capacity = (): number => t.backend.info().heapBytes;
+
+const chain = (x: Tensor, layers = LAYERS): Tensor =>
+  Array.from({ length: layers }).reduce<Tensor>((y) => y.tanh(), x);
+
+// Workers of the WASM engine start when they are worth it, and take memory on the heap.
+const { threads } = t.backend;
+beforeAll(() => void (t.backend.threads = 1));
+afterAll(() => void (t.backend.threads = threads));
+
+/** A step over layers that each have a large output, or a large weight, with what it needs at most as the update begins. */
+function watchedStep(lossFn: (x: Tensor) => Tensor, params: Tensor[], first = () => {}) {
+  const sgd = new t.optim.SGD(params, { lr: 1e-4 });
+  let peak = 0;
+  const before = used();
+  const optimizer = {
+    step() {
+      first();
+      peak = Math.max(peak, used() - before);
+      sgd.step();
+    },
+    zeroGrad: () => sgd.zeroGrad(),
+    gradNorm: () => sgd.gradNorm(),
+    scaleGrads: (factor: number) => sgd.scaleGrads(factor),
+  };
+  return {
+    step: t.trainStep(lossFn, optimizer),
+    /** Since it was asked last. */
+    peak: () => {
+      const now = peak;
+      peak = 0;
+      return now;
+    },
+  };
+}
+
+describe('a backward pass', () => {
+  it('needs little more memory than the forward pass left it', () => {
+    const w = t.tensor(numbers(SIZE, 1), { requiresGrad: true });
+    const before = used();
+    const [forward, backward] = t.scope(() => {
+      const loss = chain(w).sum();
+      const after = used();
+      loss.backward();
+      return [after - before, used() - before];
+    });
+    expect(forward).toBeGreaterThan(LAYERS * LAYER);
+    expect(backward! - forward!).toBeLessThan(0.3 * forward!);
+  });
+
+  it('needs little more for the gradient of a function, and for tensors', () => {
+    const w = t.tensor(numbers(SIZE, 1), { requiresGrad: true });
+    const before = used();
+    const needed = t.scope(() => {
+      t.grad(chain(w).sum(), w);
+      return used() - before;
+    });
+    expect(needed).toBeLessThan(1.3 * LAYERS * LAYER + (1 << 20));
+  });
+});
+
+describe('a training step', () => {
+  it('has given the graph back when the update begins', () => {
+    const w = t.tensor(numbers(SIZE, 1), { requiresGrad: true });
+    const x = t.tensor(numbers(SIZE, 2));
+    const { step, peak } = withReplay('off', () =>
+      watchedStep(
+        (x) => chain(w.mul(x)).sum(),
+        [w],
+        // Fits where the graph was.
+        () => void Array.from({ length: LAYERS - 4 }, () => w.mul(2)),
+      ),
+    );
+    step(x);
+    expect(peak()).toBeLessThan(1.7 * LAYERS * LAYER);
+  });
+
+  it('has no two large gradients of parameters in step memory at once', () => {
+    const weights = Array.from({ length: LAYERS }, (_, k) =>
+      t.tensor(numbers(SIZE, k), { shape: [256, 256], requiresGrad: true }),
+    );
+    const { step, peak } = withReplay('off', () =>
+      watchedStep((x) => weights.reduce<Tensor>((y, w) => t.linear(y, w), x).sum(), weights),
+    );
+    step(t.tensor(numbers(1024, 1), { shape: [4, 256] }));
+    expect(peak()).toBeLessThan(LAYERS * LAYER * 0.5);
+  });
+
+  it('puts its plan where the recorded calls were', () => {
+    const w = t.tensor(numbers(SIZE, 1), { requiresGrad: true });
+    const { step } = withReplay('on', () => watchedStep((x) => chain(w.mul(x)).sum(), [w]));
+    const x = t.tensor(numbers(SIZE, 2));
+    step(x);
+    const before = capacity();
+    for (let k = 0; k < 3; k++) step(x);
+    expect(step.replayed).toBe(2);
+    expect(capacity()).toBe(before);
+  });
+
+  // The reference engine would take minutes.
+  it.skipIf(t.backend.name === 'reference')(
+    'lends the plan to the calls that are looked at again, and finds its constants there afterwards',
+    () => {
+      const shift = numbers(SIZE, 5);
+      const make = () => {
+        const w = t.tensor(numbers(SIZE, 1), { requiresGrad: true });
+        // A new array of the same numbers at every call is a constant of the plan.
+        return watchedStep((x) => chain(w.mul(x).add(shift.slice()), 6).sum(), [w]);
+      };
+      const [replayed, eager] = [withReplay('on', make), withReplay('off', make)];
+      const x = t.tensor(numbers(SIZE, 2));
+      const losses = (step: (x: Tensor) => number, n: number): number[] =>
+        Array.from({ length: n }, () => step(x));
+      const start = losses(replayed.step, 4);
+      const first = replayed.peak();
+      expect([...start, ...losses(replayed.step, 1001)]).toEqual(losses(eager.step, 1005));
+      expect(replayed.step.replayed).toBe(1002);
+      const later = replayed.peak();
+      expect(later).toBeGreaterThan(0);
+      // The plan's program lies on the heap too.
+      expect(later).toBeLessThan(first + 2 * LAYER);
+    },
+  );
+
+  it('can be told to forget its plans in such a call', () => {
+    const w = t.tensor([1, 2], { requiresGrad: true });
+    let calls = 0;
+    const step = withReplay('on', () =>
+      t.trainStep(
+        (x: Tensor) => {
+          if (++calls === 3) step.dispose();
+          return w.mul(x).add([3, 4]).sum();
+        },
+        new t.optim.SGD([w], { lr: 0 }),
+      ),
+    );
+    const losses = Array.from({ length: 1010 }, () => step(t.tensor([1, 1])));
+    expect(calls).toBeGreaterThan(3);
+    expect(new Set(losses)).toEqual(new Set([10]));
+  });
+
+  it('says what became of a tensor that is read after the loss function', () => {
+    const w = t.tensor([1, 2], { requiresGrad: true });
+    let seen!: Tensor;
+    const sgd = new t.optim.SGD([w], { lr: 0.1 });
+    const optimizer = {
+      step: () => void seen.toArray(),
+      zeroGrad: () => sgd.zeroGrad(),
+      gradNorm: () => sgd.gradNorm(),
+      scaleGrads: (factor: number) => sgd.scaleGrads(factor),
+    };
+    const step = t.trainStep((x: Tensor) => (seen = w.mul(x)).square().sum(), optimizer);
+    expect(() => step(t.tensor([3, 4]))).toThrow(t.ScopeError);
+  });
+
+  it('takes a gradient of before into its graph, and keeps it until it is read', () => {
+    const make = (): (() => [number, unknown]) => {
+      const w = t.tensor([1, 2], { requiresGrad: true });
+      const sgd = new t.optim.SGD([w], { lr: 0.1 });
+      let last: Tensor | null = null;
+      const step = t.trainStep((x: Tensor) => {
+        // The run of gradients itself, read by the rule of a product after w's gradient is known.
+        const start = w.mul(x);
+        const loss = (last ? start.mul(last.mul(start)) : start).square().sum();
+        return loss;
+      }, sgd);
+      return () => {
+        const loss = step(t.tensor([3, 4]));
+        last = w.grad;
+        return [loss, w.toArray()];
+      };
+    };
+    const [a, b] = [withReplay('on', make), withReplay('off', make)];
+    for (let k = 0; k < 4; k++) expect(a()).toEqual(b());
+  });
+});
