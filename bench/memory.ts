@@ -66,7 +66,7 @@ export function describeFootprints(list: readonly Footprint[]): string {
   });
   return [
     'Memory: growth of a process that trains this alone, at most from making the model on, and over the last',
-    `${STEPS} steps; after a few steps of the smallest net, so that libraries' own code and pools are not counted.`,
+    `${STEPS} steps; after many steps of the smallest net, so that libraries' own code and pools are not counted.`,
     row(['work', 'side', 'peak', 'steady', '']).trimEnd(),
     ...lines,
   ].join('\n');

@@ -50,7 +50,7 @@ const python = (script: string, ...args: string[]): Command => ({
 
 const node = (script: string): Command => ({
   file: process.execPath,
-  args: [fileURLToPath(new URL(`peers/${script}`, import.meta.url)), installed],
+  args: ['--expose-gc', fileURLToPath(new URL(`peers/${script}`, import.meta.url)), installed],
   patience: 40,
 });
 

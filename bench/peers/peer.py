@@ -9,6 +9,8 @@ import time
 
 # Calls before memory counts as steady: compiled, pools filled.
 SETTLING = 5
+# Calls of the first work, before anything is measured: runtimes that collect garbage grow their pools over many calls.
+WARMING = 1000
 
 
 def say(answer):
@@ -52,7 +54,7 @@ def repeat(fn, calls):
 
 def growth(first, make, steps):
     """By how much the process is larger than before `make()`: at most, and at most over the last `steps` calls."""
-    repeat(first(), SETTLING)
+    repeat(first(), WARMING)
     gc.collect()
     base = resident()
     run = make()

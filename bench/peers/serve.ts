@@ -14,6 +14,11 @@ export type Make = (...args: never[]) => Run | undefined;
 const LONG = 2;
 /** Calls before memory counts as steady: compiled, recorded, replayed. */
 const SETTLING = 5;
+/**
+ * Calls of the first work, before anything is measured. V8's young generation grows over many calls, whatever they do, and stays;
+ * after five of them most of what a small net seemed to need was that.
+ */
+const WARMING = 1000;
 
 /** What was called once, as that may have compiled it. */
 interface Timed {
@@ -80,7 +85,9 @@ class Server {
 
   private async growth({ kind, args, first, steps = 0 }: Question): Promise<Answer> {
     const before = first && this.make(first.kind, first.args);
-    if (before) await time(before, SETTLING);
+    if (before) await time(before, WARMING);
+    // Garbage in the base would hide growth.
+    globalThis.gc?.();
     const base = residentMemory();
     const run = this.make(kind, args);
     if (!run) return { absent: UNKNOWN_WORK };
