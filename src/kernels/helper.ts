@@ -26,6 +26,9 @@ export const MAIL = 512;
 /** Milliseconds that a worker turns before it parks: about the price of waking it again. */
 const PATIENCE = 0.05;
 
+/** Programs whose strips a worker keeps ready; beyond that it makes them again when they are wanted. */
+const KEPT = 64;
+
 /** What the program is given. */
 export interface HelperData {
   module: object;
@@ -46,6 +49,16 @@ const abort = () => { throw new Error('wasm: aborted'); };
 const { exports } = new WebAssembly.Instance(module, { env: { memory, abort } });
 exports.useScratch(scratch);
 const kernels = names.map((name) => exports[name]);
+const programs = new Map();
+// Behind the kernels: strips of a recorded step, by a module that its thread wrote into the heap. See replay/wasm.ts.
+kernels.push((from, to, copy, index, code, bytes, id) => {
+  if (!programs.has(id)) {
+    if (programs.size === ${KEPT}) programs.clear();
+    const own = new WebAssembly.Module(new Uint8Array(memory.buffer, code, bytes).slice());
+    programs.set(id, new WebAssembly.Instance(own, { kernels: exports }).exports);
+  }
+  programs.get(id)[index](from, to, copy);
+});
 const cells = new Int32Array(control, 0, ${MAIL / 4});
 const mail = new Float64Array(control, ${MAIL});
 const pause = Atomics.pause ?? (() => {});

@@ -66,6 +66,25 @@ export function cutter({ sig, split }: KernelRow): Cutter {
   };
 }
 
+/** Arguments of a function that runs strips of a program: the first strip, the one behind the last, and whose copy of the
+ * buffers in between; then where its code stands, for the helpers: which function of which bytes in the heap. */
+export const STRIPS = { from: 0, to: 1, copy: 2 } as const;
+
+/** Cuts strips into as many runs of neighbours as there are copies of the buffers in between, or fewer. */
+export const stripsCutter =
+  (copies: number): Cutter =>
+  (args, count, mail) => {
+    const strips = args[STRIPS.to]!;
+    const parts = Math.min(count, copies, strips);
+    for (let k = 0; k < parts; k++) {
+      const at = write(mail, k, args, 0, 1);
+      mail[at + STRIPS.from] = bound(strips, 1, k, parts);
+      mail[at + STRIPS.to] = bound(strips, 1, k + 1, parts);
+      mail[at + STRIPS.copy] = k;
+    }
+    return parts;
+  };
+
 /** Writes a part and returns where its arguments stand. */
 function write(
   mail: Float64Array,

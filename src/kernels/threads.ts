@@ -6,7 +6,7 @@ import { gate, limits } from './gate.js';
 import { MOST_PARTS, MOST_THREADS, Pool, type Job } from './pool.js';
 import type { Engine, Kernel } from './reference.js';
 import type { KernelRow } from './row.js';
-import { cutter, workOf } from './split.js';
+import { cutter, stripsCutter, workOf } from './split.js';
 import { kernelNames, table, type KernelName } from './table.js';
 
 /** Milliseconds between two calls that are close together: workers that were woken would have turned so long. */
@@ -89,6 +89,7 @@ interface Shared {
 /** What stands behind the kernels that may be shared. */
 const shared = new WeakMap<Kernel, Shared>();
 const poolOf = new WeakMap<Engine, Pool>();
+const sharingOf = new WeakMap<Engine, Sharing>();
 
 /** An engine whose kernels share their work, over one whose kernels run on the caller's thread; `module` has both. */
 export function sharedEngine(
@@ -115,6 +116,7 @@ export function sharedEngine(
     Kernel
   >;
   poolOf.set(engine, pool);
+  sharingOf.set(engine, sharing);
   return engine;
 }
 
@@ -129,4 +131,30 @@ export function kernelFor(engine: Engine, name: KernelName, args: readonly numbe
   const run = engine[name];
   const found = shared.get(run);
   return found && workOf(found.row.split!, args) < limits.work ? found.alone : run;
+}
+
+/** The kernel on the caller's thread, however much there is to do. */
+export const kernelAlone = (engine: Engine, name: KernelName): Kernel =>
+  shared.get(engine[name])?.alone ?? engine[name];
+
+/** Strips of a recorded step: function `index` of a module that stands in the heap too, so that workers can make it. */
+export interface StripsJob {
+  /** (from, to, copy): runs some strips on that copy of the buffers in between. */
+  readonly alone: Kernel;
+  readonly index: number;
+  readonly strips: number;
+  readonly copies: number;
+  /** Nanoseconds of one thread. */
+  readonly work: number;
+  /** Bytes of the heap, and a number that no other module ever has. */
+  readonly code: { readonly at: number; readonly bytes: number; readonly id: number };
+}
+
+/** Runs all strips, with the help of the engine's workers. */
+export function shareStrips(engine: Engine, job: StripsJob): () => void {
+  const { alone, index, strips, copies, work, code } = job;
+  const sharing = sharingOf.get(engine)!;
+  const own: Job = { index: kernelNames.length, name: 'strips', alone, cut: stripsCutter(copies) };
+  const args = [0, strips, 0, index, code.at, code.bytes, code.id];
+  return () => sharing.run(own, work, args);
 }

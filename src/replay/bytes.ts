@@ -13,11 +13,12 @@ export const SECTION = { types: 1, imports: 2, functions: 3, exports: 7, code: 1
 /** Instructions; some are followed by a number. */
 export const OP = {
   loop: 0x03,
+  if: 0x04,
+  else: 0x05,
   end: 0x0b,
   branchIf: 0x0d,
   call: 0x10,
   get: 0x20,
-  set: 0x21,
   tee: 0x22,
   i32: 0x41,
   f64: 0x44,

@@ -6,9 +6,17 @@ import type { Call, Item, Program } from './program.js';
 /** The function that runs a call. */
 export type Run = (kernel: KernelName, args: readonly number[]) => Kernel;
 
-/** Goes through the items one by one. */
-export function loopProgram(items: readonly Item[], runs: Run): Program {
-  const thunks = items.map((item) => ({ part: item.part, index: item.index, run: thunkOf(item, runs) }));
+/** Goes through the items one by one; `known` are those that have a function already. */
+export function loopProgram(
+  items: readonly Item[],
+  runs: Run,
+  known?: ReadonlyMap<Item, () => void>,
+): Program {
+  const thunks = items.map((item) => ({
+    part: item.part,
+    index: item.index,
+    run: known?.get(item) ?? thunkOf(item, runs),
+  }));
   return {
     run(part) {
       for (const thunk of thunks) if (thunk.part === part) thunk.run();

@@ -21,9 +21,12 @@ export interface StripCall extends Call {
   readonly last: readonly number[];
 }
 
-export type Item = { readonly part: number; readonly index: number } & (
-  { readonly call: Call } | { readonly strips: number; readonly body: readonly StripCall[] }
-);
+interface Place {
+  readonly part: number;
+  readonly index: number;
+}
+export type StripsItem = Place & { readonly strips: number; readonly body: readonly StripCall[] };
+export type Item = (Place & { readonly call: Call }) | StripsItem;
 
 export interface Program {
   /** Runs the instructions of one part. */
@@ -72,5 +75,7 @@ export function programOf(graph: Graph, address: Address, workers: number): Prog
   if (native && native.missing.length === 0) return nativeProgram(items, native, workers);
   const engine = kernelsNow();
   const runs: Run = (kernel, args) => kernelFor(engine, kernel, args);
-  return backend.name === 'wasm' ? wasmProgram(items, runs) : loopProgram(items, runs);
+  return backend.name === 'wasm'
+    ? wasmProgram(items, runs, { engine, copies: workers })
+    : loopProgram(items, runs);
 }

@@ -1,12 +1,12 @@
 // Programs as WASM modules: the calls they make are those of the plain loop, argument by argument, and the kernels they run
 // give the same bits.
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
+import { limits } from '../../src/kernels/gate.js';
 import { heap } from '../../src/memory/heap.js';
 import type { Kernel } from '../../src/kernels/reference.js';
-import { isPointer } from '../../src/kernels/row.js';
 import { kernelNames, table, type KernelName } from '../../src/kernels/table.js';
-import { kernelFor } from '../../src/kernels/threads.js';
+import { enginePool, kernelFor, setWasmThreads, wasmThreads } from '../../src/kernels/threads.js';
 import { wasmEngine } from '../../src/kernels/wasm.js';
 import { signed, unsigned } from '../../src/replay/bytes.js';
 import { loopProgram, type Run } from '../../src/replay/loop.js';
@@ -92,7 +92,7 @@ const calls = kernels.chain((kernel) => argsOf(kernel).map((args) => ({ kernel, 
 const strip = kernels.chain((kernel) =>
   fc
     .tuple(argsOf(kernel), stepsOf(kernel), argsOf(kernel))
-    .map(([args, steps, last]) => ({ kernel, args, steps, last, workers: [] })),
+    .map(([args, steps, last]) => ({ kernel, args, steps, last, workers: args.map(() => 0) })),
 );
 const item: fc.Arbitrary<Item> = fc
   .tuple(
@@ -133,50 +133,90 @@ it('links every kernel, with the types that its row promises', () => {
 
 it('refuses an export of other types', () => {
   expect(() => wasmProgram([call('fill', 0, 0, 0)], () => kernelFor(engine, 'relu', [0, 0, 1]))).toThrow(
-    /0 fill/,
+    /fill/,
   );
 });
 
-it('runs kernels: launches, and strips with a shorter last one', () => {
-  const n = 1000;
-  const [x, y, z, cell] = [n, n, n, 1].map((length) => heap.allocate(length * 4)) as [
+/** Programs that put into z what a chain of kernels makes of x, strip by strip or whole. */
+function chain(copies: number): {
+  whole: Item[];
+  cut: Item[];
+  run: (make: () => Program) => Float32Array;
+} {
+  const [n, width] = [1000, 96];
+  const strips = Math.ceil(n / width);
+  const [x, y, z, cell] = [n, copies * n, n, 1].map((length) => heap.allocate(length * 4)) as [
     number,
     number,
     number,
     number,
   ];
   const at = (offset: number, length = n): Float32Array => heap.f32.subarray(offset / 4, offset / 4 + length);
-  at(cell, 1)[0] = 0.3;
   const rows: readonly (readonly [KernelName, (from: number, n: number) => number[]])[] = [
-    ['tanh', (from, n) => [y + from, x + from, n]],
-    ['scale', (from, n) => [y + from, cell, n]],
-    ['accumulate', (from, n) => [z + from, y + from, n]],
+    ['tanh', (from, n) => [y, x + from, n]],
+    ['scale', (_from, n) => [y, cell, n]],
+    ['accumulate', (from, n) => [z + from, y, n]],
   ];
-  const run = (items: readonly Item[]): Float32Array => {
-    at(x).set(numbers(n, 1));
-    at(y).fill(NaN);
-    at(z).set(numbers(n, 2));
-    const program = wasmProgram(items, exported);
-    program.run(0);
-    const result = at(z).slice();
-    const times = new Float64Array(items.length);
-    program.time(0, times);
-    expect(times.every((ns) => ns > 0)).toBe(true);
-    return result;
-  };
   const whole = rows.map(([kernel, args], index): Item => ({
     part: 0,
     index,
     call: { kernel, args: args(0, n) },
   }));
-  const width = 96;
-  const strips = Math.ceil(n / width);
   const body = rows.map(([kernel, args]) => ({
     kernel,
     args: args(0, width),
-    steps: Array.from(table[kernel].sig, (letter) => (isPointer(letter) && letter !== 'f' ? width * 4 : 0)),
+    steps: args(4 * width, 0).map((next, k) => next - args(0, 0)[k]!),
     last: args(0, n - (strips - 1) * width),
-    workers: [],
+    workers: args(0, 0).map((arg) => (arg === y ? 4 * n : 0)),
   }));
-  expect(run([{ part: 0, index: 0, strips, body }])).toEqual(run(whole));
+  return {
+    whole,
+    cut: [{ part: 0, index: 0, strips, body }],
+    run: (make) => {
+      at(cell, 1)[0] = 0.3;
+      at(x).set(numbers(n, 1));
+      at(y, copies * n).fill(NaN);
+      at(z).set(numbers(n, 2));
+      const program = make();
+      program.run(0);
+      const result = at(z).slice();
+      const times = new Float64Array(3);
+      program.time(0, times);
+      expect(times[0]).toBeGreaterThan(0);
+      program.release();
+      return result;
+    },
+  };
+}
+
+it('runs kernels: launches, and strips with a shorter last one', () => {
+  const { whole, cut, run } = chain(1);
+  expect(run(() => wasmProgram(cut, exported))).toEqual(run(() => wasmProgram(whole, exported)));
+});
+
+describe('strips on several threads', () => {
+  const usual = { ...limits };
+  const threads = wasmThreads();
+  const pool = enginePool(engine)!;
+  afterAll(async () => {
+    Object.assign(limits, usual);
+    setWasmThreads(threads);
+    await Promise.all(pool.started.map((worker) => worker.terminate()));
+  });
+
+  it('give the same bits, and programs that were released give their code back', () => {
+    Object.assign(limits, { work: 0, wake: 0 });
+    setWasmThreads(3);
+    pool.start(2);
+    pool.awaitReady(2);
+    for (const copies of [1, 2, 3]) {
+      const { whole, cut, run } = chain(copies);
+      const expected = run(() => wasmProgram(whole, exported));
+      const used = heap.used;
+      // Each has code of its own, more often than not at the same place.
+      for (let k = 0; k < 100; k++)
+        expect(run(() => wasmProgram(cut, exported, { engine, copies }))).toEqual(expected);
+      expect(heap.used).toBe(used);
+    }
+  });
 });
