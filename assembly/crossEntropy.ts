@@ -2,13 +2,19 @@
 // which the gradient makes the probabilities again. Targets come from users and are checked here.
 import { Curve } from './curves';
 import { Row } from './exponentials';
+import { Part } from './part';
 import { Run } from './runs';
 import { unary } from './simd';
+
+/** Parts are rows, whose numbers fill lines of the cache. */
+const LINE: i32 = 16;
 
 export function crossEntropy(loss: usize, stats: usize, x: usize, target: usize, rows: i32, cols: i32): void {
   const size = usize(cols) << 2;
   const logs = stats + (usize(rows) << 2);
-  for (let i: usize = 0; i < usize(rows) << 2; i += 4, x += size) {
+  const last = usize(Part.to(rows, LINE)) << 2;
+  let i = usize(Part.from(rows, LINE)) << 2;
+  for (x += usize(cols) * i; i < last; i += 4, x += size) {
     const top = Run.top(x, cols);
     const log = Row.log(Row.exponentials(0, x, size, f32x4.splat(top)));
     f32.store(stats + i, top);
@@ -44,7 +50,10 @@ export function crossEntropyGrad(
 ): void {
   const size = usize(cols) << 2;
   const logs = stats + (usize(rows) << 2);
-  for (let i: usize = 0; i < usize(rows) << 2; i += 4, x += size, gx += size) {
+  const last = usize(Part.to(rows, LINE)) << 2;
+  let i = usize(Part.from(rows, LINE)) << 2;
+  gx += usize(cols) * i;
+  for (x += usize(cols) * i; i < last; i += 4, x += size, gx += size) {
     const at = load<u32>(target + i);
     const known = at < u32(cols);
     Shared.top = f32.load(stats + i);

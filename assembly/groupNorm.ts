@@ -1,6 +1,7 @@
 // Normalisation over groups of channels of [n, c, l]; a group's elements lie side by side. Sums are those of runs.ts:
 // float32 within runs, double across them.
 import { Affine, Channel, Pull, Slope } from './norm';
+import { Part } from './part';
 import { Deviation, Product, Run } from './runs';
 import { unary, zip } from './simd';
 
@@ -20,7 +21,13 @@ export function groupNorm(
   const run = usize(l) << 2;
   const per = c / groups;
   const size = per * l;
-  for (let row = 0; row < n * groups; row++, mean += 4, rstd += 4) {
+  const from = Part.from(n * groups, 1);
+  const to = Part.to(n * groups, 1);
+  x += usize(from * size) << 2;
+  y += usize(from * size) << 2;
+  mean += usize(from) << 2;
+  rstd += usize(from) << 2;
+  for (let row = from; row < to; row++, mean += 4, rstd += 4) {
     const center = Run.sum(x, size) / f64(size);
     const mu = f32(center);
     // The mean was rounded: Σ(x - μ)² exceeds the smallest sum by size (μ - mean)².
@@ -46,6 +53,15 @@ function addAt(p: usize, k: i32, x: f64): void {
   f32.store(at, f32(f64(f32.load(at)) + x));
 }
 
+/** What all groups of a gradient have in common. */
+class Slopes {
+  static w: usize = 0;
+  static per: i32 = 0;
+  static l: i32 = 0;
+  static mean: f32 = 0;
+  static inverse: f64 = 0;
+}
+
 export function groupNormGrad(
   gx: usize,
   gw: usize,
@@ -60,34 +76,91 @@ export function groupNormGrad(
   l: i32,
   groups: i32,
 ): void {
-  if (gw) memory.fill(gw, 0, usize(c) << 2);
-  if (gb) memory.fill(gb, 0, usize(c) << 2);
+  Slopes.w = w;
+  Slopes.per = c / groups;
+  Slopes.l = l;
+  // A part takes groups where there are enough of them, and sums no channel twice; else samples for gx and channels for
+  // what is summed over samples.
+  const enough = groups >= Part.count;
+  const units = enough ? groups : n * groups;
+  const from = Part.from(units, 1);
+  const to = Part.to(units, 1);
+  const size = (usize(Slopes.per) * usize(l)) << 2;
+  if (enough) clear(gw, gb, from * Slopes.per, to * Slopes.per);
+  const samples = enough ? n : 1;
+  for (let sample = 0; sample < samples; sample++)
+    for (let unit = from; unit < to; unit++) {
+      const row = usize(enough ? sample * groups + unit : unit);
+      const first = i32(row % groups) * Slopes.per;
+      const at = row * size;
+      Slopes.mean = f32.load(mean + (row << 2));
+      Slopes.inverse = f64(f32.load(rstd + (row << 2)));
+      groupGrad(gx + at, g + at, x + at, first, enough ? gw : 0, enough ? gb : 0);
+    }
+  if (!enough) sumChannels(gw, gb, g, x, mean, rstd, n, c, groups);
+}
+
+/** The sums of some channels to 0. */
+function clear(gw: usize, gb: usize, from: i32, to: i32): void {
+  const at = usize(from) << 2;
+  const size = usize(to - from) << 2;
+  if (gw) memory.fill(gw + at, 0, size);
+  if (gb) memory.fill(gb + at, 0, size);
+}
+
+/** gx of a group whose first channel is `first`; its channels' sums are added to gw and gb, unless these are absent. */
+function groupGrad(gx: usize, g: usize, x: usize, first: i32, gw: usize, gb: usize): void {
+  const l = Slopes.l;
   const run = usize(l) << 2;
-  const per = c / groups;
-  const count = f64(per) * f64(l);
-  for (let row = 0; row < n * groups; row++, mean += 4, rstd += 4) {
-    const mu = f32.load(mean);
-    const inverse = f64(f32.load(rstd));
-    const first = (row % groups) * per;
-    // Σ e and Σ e h over the group, with e = g w and h = (x - mean) rstd.
-    let sum: f64 = 0;
-    let dot: f64 = 0;
-    for (let k = 0; k < per; k++) {
-      const at = usize(k) * run;
-      const s = Run.sum(g + at, l);
-      const d = Run.total<Product>(x + at, g + at, mu, l) * inverse;
-      const weight = w ? f64(f32.load(w + (usize(first + k) << 2))) : 1;
-      sum += weight * s;
-      dot += weight * d;
-      addAt(gw, first + k, d);
-      addAt(gb, first + k, s);
-    }
-    Channel.mean = mu;
-    Channel.shift = f32((inverse * sum) / count);
-    Slope.slope = f32((inverse * inverse * dot) / count);
-    for (let k = first; k < first + per; k++, g += run, x += run, gx += run) {
-      Channel.scale = w ? f32(inverse * f64(f32.load(w + (usize(k) << 2)))) : f32(inverse);
-      zip<Pull>(gx, g, x, l);
-    }
+  const w = Slopes.w;
+  const last = first + Slopes.per;
+  const inverse = Slopes.inverse;
+  const count = f64(Slopes.per) * f64(l);
+  // Σ e and Σ e h over the group, with e = g w and h = (x - mean) rstd.
+  let sum: f64 = 0;
+  let dot: f64 = 0;
+  let at: usize = 0;
+  for (let k = first; k < last; k++, at += run) {
+    const s = Run.sum(g + at, l);
+    const d = Run.total<Product>(x + at, g + at, Slopes.mean, l) * inverse;
+    const weight = w ? f64(f32.load(w + (usize(k) << 2))) : 1;
+    sum += weight * s;
+    dot += weight * d;
+    addAt(gw, k, d);
+    addAt(gb, k, s);
   }
+  Channel.mean = Slopes.mean;
+  Channel.shift = f32((inverse * sum) / count);
+  Slope.slope = f32((inverse * inverse * dot) / count);
+  for (let k = first; k < last; k++, g += run, x += run, gx += run) {
+    Channel.scale = w ? f32(inverse * f64(f32.load(w + (usize(k) << 2)))) : f32(inverse);
+    zip<Pull>(gx, g, x, l);
+  }
+}
+
+/** gw and gb of the part's channels, sample after sample. */
+function sumChannels(
+  gw: usize,
+  gb: usize,
+  g: usize,
+  x: usize,
+  mean: usize,
+  rstd: usize,
+  n: i32,
+  c: i32,
+  groups: i32,
+): void {
+  if (!gw && !gb) return;
+  const l = Slopes.l;
+  const from = Part.from(c, 1);
+  const to = Part.to(c, 1);
+  clear(gw, gb, from, to);
+  for (let sample = 0; sample < n; sample++)
+    for (let k = from; k < to; k++) {
+      const at = (usize(sample * c + k) * usize(l)) << 2;
+      const row = usize(sample * groups + k / Slopes.per) << 2;
+      if (gb) addAt(gb, k, Run.sum(g + at, l));
+      if (gw)
+        addAt(gw, k, Run.total<Product>(x + at, g + at, f32.load(mean + row), l) * f64(f32.load(rstd + row)));
+    }
 }

@@ -34,6 +34,8 @@ const LARGE: Partial<Record<KernelName, KernelCase[]>> = {
     { args: [3, 40, 9, 9, 30, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
     { args: [2, 12, 9, 9, 24, 3, 3, 2, 2, 1, 1, 1, 1, 3] },
   ],
+  crossEntropy: [{ args: [70, 9], index: 9 }],
+  crossEntropyGrad: [{ args: [70, 9], index: 9 }],
   takeGrad: [{ args: [1, 9, 70, 40], index: 9 }],
 };
 

@@ -58,6 +58,7 @@ export const groupNorms = {
     cases: GROUPS.flatMap((test) => [test, { ...test, absent: [4, 5] }, { ...test, absent: [5] }]),
     domain: [-2, 2],
     tolerance: 1e-5,
+    split: { work: [6, 7, 8], cost: 0.5, cut: () => 'inside' },
   },
   /**
    * Gradients of groupNorm: with h = (x - mean) rstd and e = g w: gb = Σ g and gw = Σ g h by channel,
@@ -107,5 +108,6 @@ export const groupNorms = {
       [0.5, 2],
     ],
     tolerance: 3e-5,
+    split: { work: [8, 9, 10], cost: 0.6, cut: () => 'inside' },
   },
 } as const satisfies Record<string, KernelRow>;

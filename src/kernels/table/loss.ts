@@ -1,5 +1,5 @@
 // Kernel rows of losses over the rows of a matrix.
-import type { KernelCase, KernelRow } from '../row.js';
+import type { KernelCase, KernelRow, Split } from '../row.js';
 
 /** [rows, cols]; where `index` exceeds cols, some targets are no class. */
 const ROWS: KernelCase[] = [
@@ -12,6 +12,9 @@ const ROWS: KernelCase[] = [
   { args: [2, 1000], index: 1000 },
   { args: [33, 64], index: 70 },
 ];
+
+/** Over rows, one exponential an element; the kernels cut themselves, because stats stand apart for all rows. */
+const byRows = (rows: number): Split => ({ work: [rows, rows + 1], cost: 0.8, cut: () => 'inside' });
 
 export const losses = {
   /**
@@ -36,6 +39,7 @@ export const losses = {
     cases: ROWS,
     domain: [-4, 4],
     tolerance: 2e-6,
+    split: byRows(4),
   },
   /**
    * Gradient of crossEntropy by x: g (softmax(x) - [column is target]), and 0 where the target is no column.
@@ -62,5 +66,6 @@ export const losses = {
       [0, 2],
     ],
     tolerance: 2e-6,
+    split: byRows(5),
   },
 } as const satisfies Record<string, KernelRow>;
