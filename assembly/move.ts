@@ -150,20 +150,36 @@ export function take(o: usize, x: usize, index: usize, outer: i32, n: i32, inner
     }
 }
 
+/** Bits of an address within a block: half as many, and reading ahead makes two threads slower than one in small tables. */
+const BLOCK: usize = 14;
+
 export function takeGrad(o: usize, x: usize, index: usize, outer: i32, n: i32, inner: i32, m: i32): void {
   const row = usize(inner) << 2;
-  // Parts are columns: rows of the output may be hit again and again, in order.
-  const first = usize(Part.from(inner, 16)) << 2;
-  const last = usize(Part.to(inner, 16)) << 2;
+  // A part takes blocks of the output: where neighbouring rows belong to different threads, reading ahead takes lines from
+  // the other one's cache.
   for (let q = 0; q < outer; q++, o += usize(n) * row)
     for (let k: usize = 0; k < usize(m); k++, x += row) {
-      const at = load<i32>(index + (k << 2));
-      if (u32(at) >= u32(n)) continue;
-      const to = o + usize(at) * row;
-      let i = first;
-      for (; i + 16 <= last; i += 16) v128.store(to + i, f32x4.add(v128.load(to + i), v128.load(x + i)));
-      for (; i < last; i += 4) f32.store(to + i, f32.load(to + i) + f32.load(x + i));
+      const at = usize(load<i32>(index + (k << 2)));
+      const to = o + at * row;
+      if (at < usize(n) && Part.owns(to >> BLOCK)) addRow(to, x, row);
     }
+}
+
+/** o += x, so many bytes of each. */
+function addRow(o: usize, x: usize, size: usize): void {
+  let i: usize = 0;
+  for (; i + 64 <= size; i += 64) {
+    const y0 = f32x4.add(v128.load(o + i), v128.load(x + i));
+    const y1 = f32x4.add(v128.load(o + i, 16), v128.load(x + i, 16));
+    const y2 = f32x4.add(v128.load(o + i, 32), v128.load(x + i, 32));
+    const y3 = f32x4.add(v128.load(o + i, 48), v128.load(x + i, 48));
+    v128.store(o + i, y0);
+    v128.store(o + i, y1, 16);
+    v128.store(o + i, y2, 32);
+    v128.store(o + i, y3, 48);
+  }
+  for (; i + 16 <= size; i += 16) v128.store(o + i, f32x4.add(v128.load(o + i), v128.load(x + i)));
+  for (; i < size; i += 4) f32.store(o + i, f32.load(o + i) + f32.load(x + i));
 }
 
 export function gather(o: usize, x: usize, index: usize, outer: i32, n: i32, inner: i32, m: i32): void {

@@ -36,7 +36,7 @@ function picks(shared: boolean, numbers: readonly number[]): Cut {
   return along(numbers, 3, [inner, 0, shared ? 1 : inner]);
 }
 
-/** Picks may meet in one place, so their order counts: along the outer dimension, or by columns inside the kernel. */
+/** Picks may meet in one place, so their order counts: along the outer dimension, or by rows of the output inside the kernel. */
 function drops(shared: boolean, numbers: readonly number[]): Cut | 'inside' | null {
   const [outer, n, inner, m] = numbers as unknown as Quad;
   if (outer > 1) return along(numbers, 0, [n * inner, m * inner, shared ? 0 : m * inner]);
