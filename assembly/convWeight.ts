@@ -28,17 +28,31 @@ export function gradWeight(gw: usize, x: usize, g: usize): void {
   const single = Conv.groups == 1;
   const first = single ? 0 : Part.from(Conv.groups, 1);
   const last = single ? 1 : Part.to(Conv.groups, 1);
-  const from = single ? Part.from(row, STRIP) : 0;
-  const to = single ? Part.to(row, STRIP) : row;
+  // Parts are filters where columns(x) is what costs less to pack in every part, else rows of it.
+  const byFilter = single && row < Conv.k;
+  const byRow = single && !byFilter;
+  const from = byRow ? Part.from(row, STRIP) : 0;
+  const to = byRow ? Part.to(row, STRIP) : row;
+  const start = byFilter ? Part.from(Conv.k, PANEL) : 0;
+  const end = byFilter ? Part.to(Conv.k, PANEL) : Conv.kg;
   for (let group = first; group < last; group++)
     for (let p = 0; p < Conv.n * size; p += DEPTH)
-      for (let f = 0; f < Conv.kg; f += WIDTH) block(gw, x, g, group, p, f, from, to);
+      for (let f = start; f < end; f += WIDTH) block(gw, x, g, group, p, f, min(WIDTH, end - f), from, to);
 }
 
-/** What the positions from p on give to at most WIDTH outputs of a group, from the f-th on, in rows `from` to `to`. */
-function block(gw: usize, x: usize, g: usize, group: i32, p: i32, f: i32, from: i32, to: i32): void {
+/** What the positions from p on give to `width` outputs of a group, from the f-th on, in rows `from` to `to`. */
+function block(
+  gw: usize,
+  x: usize,
+  g: usize,
+  group: i32,
+  p: i32,
+  f: i32,
+  width: i32,
+  from: i32,
+  to: i32,
+): void {
   const depth = min(DEPTH, Conv.n * Conv.oh * Conv.ow - p);
-  const width = min(WIDTH, Conv.kg - f);
   const output = group * Conv.kg + f;
   const rows = Conv.cg * Window.taps;
   const line = usize(depth) << 2;

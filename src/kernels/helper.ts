@@ -5,8 +5,12 @@ import { ARGUMENTS, SLOTS } from './split.js';
 
 /** Cells of the control block that threads change lie on cache lines of their own. */
 export const CELL = {
-  /** Parts that nobody took yet; whoever counts it down from n > 0 has part n - 1. */
-  left: 0,
+  /**
+   * Parts that nobody took yet, from the number in the low half to below the one in the high half. Workers count the low
+   * one up and the caller the high one down, and whoever did it while low < high has that part: so a thread gets the same
+   * end of every call, and finds in its own cache what it left there.
+   */
+  open: 0,
   /** Parts of the call that are done. */
   done: 16,
   /** Rises with every call and wakes parked workers. */
@@ -19,6 +23,9 @@ export const CELL = {
   /** Workers that have started. */
   ready: 96,
 } as const;
+
+/** What the caller adds to `open` for a part from the end. */
+export const LAST = -(1 << 16);
 
 /** Parts stand from this byte on; see split.ts. */
 export const MAIL = 512;
@@ -69,10 +76,11 @@ function work(part) {
   kernels[mail[at]](${ALL});
 }
 
+const some = (open) => (open & 0xffff) < open >> 16;
 function help() {
-  for (let left; (left = Atomics.sub(cells, ${CELL.left}, 1)) > 0; ) {
+  for (let open; some((open = Atomics.add(cells, ${CELL.open}, 1))); ) {
     try {
-      work(left - 1);
+      work(open & 0xffff);
     } catch {
       Atomics.store(cells, ${CELL.failed}, 1);
     }
@@ -85,8 +93,8 @@ Atomics.add(cells, ${CELL.ready}, 1);
 Atomics.notify(cells, ${CELL.ready});
 for (let end = 0; ; ) {
   const epoch = Atomics.load(cells, ${CELL.epoch});
-  for (let turn = 0; turn < 100 && Atomics.load(cells, ${CELL.left}) <= 0; turn++) pause();
-  if (Atomics.load(cells, ${CELL.left}) > 0) {
+  for (let turn = 0; turn < 100 && !some(Atomics.load(cells, ${CELL.open})); turn++) pause();
+  if (some(Atomics.load(cells, ${CELL.open}))) {
     help();
     end = performance.now() + ${PATIENCE};
   } else if (performance.now() > end) {

@@ -3,7 +3,7 @@
 // but its help; and no result depends on who computed what.
 import { Worker } from 'node:worker_threads';
 import { heap, SCRATCH } from '../memory/heap.js';
-import { CELL, HELPER, MAIL, type HelperData } from './helper.js';
+import { CELL, HELPER, LAST, MAIL, type HelperData } from './helper.js';
 import type { Kernel } from './reference.js';
 import { ARGUMENTS, SLOTS, type Cutter } from './split.js';
 
@@ -15,12 +15,14 @@ const TURNS = 20_000;
 const NAP = 100;
 const NAPS = 600;
 
-/** What a pool runs: a kernel's number in the module's list, its name, the caller's own instance of it, and its cuts. */
+/** What a pool runs: a kernel's number in the module's list, its name, the caller's own instance of it, its cuts, and
+ * whether its parts repeat work of each other. */
 export interface Job {
   readonly index: number;
   readonly name: string;
   readonly alone: Kernel;
   readonly cut: Cutter;
+  readonly repeats?: boolean;
 }
 
 /** Calls a kernel with the arguments that stand in the mail; it leaves out those that it does not take. */
@@ -116,11 +118,12 @@ export class Pool {
     if (parts < 2) return job.alone(...args);
     for (let k = 0; k < parts; k++) mail[k * SLOTS] = job.index;
     Atomics.store(cells, CELL.done, 0);
-    Atomics.store(cells, CELL.left, parts);
+    Atomics.store(cells, CELL.open, parts << 16);
     Atomics.add(cells, CELL.epoch, 1);
     const asleep = helpers - (this.ready - this.parked);
     if (asleep > 0) Atomics.notify(cells, CELL.epoch, asleep);
-    for (let left; (left = Atomics.sub(cells, CELL.left, 1)) > 0;) this.take(job, (left - 1) * SLOTS);
+    for (let open; (open = Atomics.add(cells, CELL.open, LAST)) >> 16 > (open & 0xffff);)
+      this.take(job, ((open >> 16) - 1) * SLOTS);
     this.usePart(0, 1);
     this.wait(job, parts);
     if (Atomics.load(cells, CELL.failed) && Atomics.exchange(cells, CELL.failed, 0))

@@ -62,6 +62,8 @@ export interface Split {
   readonly over?: readonly number[];
   /** Nanoseconds that one thread takes for a unit, roughly. */
   readonly cost: number;
+  /** Every part does some of the same work over again, so there is one a thread and no more. */
+  readonly repeats?: boolean;
   /** The cut of a call with these numbers, `inside` where the kernel cuts itself (assembly/part.ts), or null for none. */
   readonly cut: (numbers: readonly number[]) => Cut | 'inside' | null;
 }

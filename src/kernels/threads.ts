@@ -57,7 +57,8 @@ class Sharing {
     pool.start(Math.min(helpers, 2 * ready + 1));
     const most = Math.floor((2 * work) / limits.work);
     const threads = Math.min(1 + this.hands(Math.min(helpers, ready), work), most);
-    if (threads >= 2) pool.run(job, args, threads * pieces(work / threads), threads - 1);
+    const each = job.repeats ? 1 : pieces(work / threads);
+    if (threads >= 2) pool.run(job, args, threads * each, threads - 1);
     else job.alone(...args);
   }
 
@@ -104,7 +105,8 @@ export function sharedEngine(
     const row = table[name];
     const { split } = row;
     if (!split) return alone[name];
-    const job: Job = { index, name, alone: alone[name], cut: cutter(row) };
+    const { repeats = false } = split;
+    const job: Job = { index, name, alone: alone[name], cut: cutter(row), repeats };
     const run = gate(row.sig.length, split, job.alone, (...args) =>
       sharing.run(job, workOf(split, args), args),
     );

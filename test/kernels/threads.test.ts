@@ -33,10 +33,14 @@ const LARGE: Partial<Record<KernelName, KernelCase[]>> = {
   conv2dGradWeight: [
     { args: [3, 40, 9, 9, 30, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
     { args: [2, 12, 9, 9, 24, 3, 3, 2, 2, 1, 1, 1, 1, 3] },
+    { args: [2, 1, 9, 9, 40, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
   ],
   crossEntropy: [{ args: [70, 9], index: 9 }],
   crossEntropyGrad: [{ args: [70, 9], index: 9 }],
-  takeGrad: [{ args: [1, 9, 70, 40], index: 9 }],
+  takeGrad: [
+    { args: [1, 9, 70, 40], index: 9 },
+    { args: [1, 300, 70, 400], index: 300 },
+  ],
 };
 
 /** Memory after every case of a row. */
@@ -112,8 +116,10 @@ describe('a pool', () => {
   afterAll(() => Promise.all(pool.started.map((worker) => worker.terminate())));
 
   let mine = 0;
+  let places: number[] = [];
   const alone: Kernel = (...args) => {
     mine++;
+    places.push(args[0]!);
     exp(...args);
   };
   const job: Job = { index: 0, name: 'exp', alone, cut: cutter(table.exp) };
@@ -126,6 +132,16 @@ describe('a pool', () => {
     pool.awaitReady(1);
     let calls = 0;
     for (mine = 0; mine === 2 * calls; calls++) pool.run(job, [at, at, 1 << 18], 2, 1);
+    heap.release(at);
+  });
+
+  it('gives the caller the last parts, backwards, so that every thread meets its own memory again', () => {
+    const [at, size, parts] = [heap.allocate(1 << 20), 1 << 17, 8];
+    for (let call = 0; call < 50; call++) {
+      places = [];
+      pool.run(job, [at, at, 1 << 18], parts, 1);
+      expect(places).toEqual(places.map((_, k) => at + (parts - 1 - k) * size));
+    }
     heap.release(at);
   });
 

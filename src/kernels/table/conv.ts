@@ -290,7 +290,8 @@ export const convolution = {
     cases: CONVS,
     domain: [-1, 1],
     tolerance: 5e-5,
-    split: { ...madds(3), cut: () => 'inside' },
+    // All parts pack g', or all of them columns(x).
+    split: { ...madds(3), repeats: true, cut: () => 'inside' },
   },
 
   /** Largest under each window, and its index in the plane (the first among equals; NaN counts as largest): (y, index, x, planes, h, w, kh, kw, sh, sw, ph, pw). */
