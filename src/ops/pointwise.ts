@@ -1,162 +1,11 @@
 // Elementwise ops: a kernel and a gradient rule each, or a composition of others.
 import { launch } from '../kernels/launch.js';
-import type { KernelName } from '../kernels/table.js';
 import { checkChoice, checkOptions } from '../tensor/errors.js';
-import {
-  apply,
-  define,
-  type InputGrad,
-  type Op,
-  type OpFacts,
-  type OpRow,
-  type Sample,
-} from '../tensor/op.js';
-import { broadcastShapes, broadcastStrides, collapse } from '../tensor/shape.js';
+import { apply, define, type InputGrad, type Op, type OpRow } from '../tensor/op.js';
+import { broadcastShapes } from '../tensor/shape.js';
 import { asTensor, type Tensor, type TensorLike } from '../tensor/tensor.js';
+import { binary, composed, KINK, POSITIVE, unary, type Binary } from './elementwise.js';
 import { broadcastTo } from './move.js';
-
-type Unary = Op<(x: TensorLike) => Tensor>;
-type Binary = Op<(a: TensorLike, b: TensorLike) => Tensor>;
-type Interval = readonly [number, number];
-type UnaryRule = (g: Tensor, y: Tensor, x: Tensor) => Tensor;
-
-interface UnaryFacts {
-  /** dL/dx from dL/dy; null for functions that are flat where they have a derivative. */
-  vjp: UnaryRule | null;
-  /** Kernel (out, g, y, n) of the first-order rule. */
-  fused?: KernelName;
-  /** Kernel (out, g, x, n) of the first-order rule. */
-  fusedInput?: KernelName;
-  domain?: Interval;
-  kernel?: KernelName;
-  order?: OpFacts['order'];
-}
-
-const FLAT: OpFacts['order'] = [0, 'piecewise constant: its derivative is 0'];
-const KINK: OpFacts['order'] = [1, 'piecewise linear: its second derivative is 0'];
-
-const unarySamples = (domain: Interval) => (): Sample[] => [
-  { shapes: [[2, 3]], domain },
-  { shapes: [[]], domain },
-  { shapes: [[0]], domain },
-];
-
-function unary(
-  name: KernelName,
-  { vjp, fused, fusedInput, domain = [-2, 2], order = vjp ? undefined : FLAT }: UnaryFacts,
-): Unary {
-  const row: OpRow<null> = {
-    name,
-    shape: ([x]) => x!,
-    forward: (y, [x]) => launch(name, y.storage.address(), x!.storage.address(), y.size),
-    vjp: (g, y, [x]) => [vjp ? vjp(g, y, x!) : null],
-    ...(fused ? { vjpFused: (g: Tensor, y: Tensor) => [apply(fusedRow(fused), [g, y], null)] } : {}),
-    ...(fusedInput
-      ? {
-          vjpFused: (g: Tensor, _y: Tensor, [x]: readonly Tensor[]) => [
-            apply(fusedRow(fusedInput), [g, x!], null),
-          ],
-        }
-      : {}),
-  };
-  const facts: OpFacts = { samples: unarySamples(domain), ...(order ? { order } : {}) };
-  return define((x: TensorLike) => apply(row, [asTensor(name, x)], null), facts, row);
-}
-
-/** A kernel (out, g, y, n) as a row; used in first-order rules only, so it needs no rule of its own. */
-const fusedRow = (kernel: KernelName): OpRow<null> => ({
-  name: kernel,
-  shape: ([g]) => g!,
-  forward: (o, [g, y]) =>
-    launch(kernel, o.storage.address(), g!.storage.address(), y!.storage.address(), o.size),
-  vjp: () => [null, null],
-});
-
-type BinaryRule = (g: Tensor, y: Tensor, a: Tensor, b: Tensor) => [InputGrad, InputGrad];
-
-interface BinaryFacts {
-  vjp: BinaryRule | null;
-  domain?: Interval;
-}
-
-/** Launches a broadcasting kernel: three dimensions in the kernel, any further ones in a loop here. */
-function launchBinary(kernel: KernelName, y: Tensor, a: Tensor, b: Tensor): void {
-  const strides = [broadcastStrides(a.shape, y.shape), broadcastStrides(b.shape, y.shape)];
-  const { sizes, strides: steps } = collapse(y.shape, strides, 3);
-  const [as, bs] = steps as [number[], number[]];
-  const outer = sizes.length - 3;
-  const [n, p, q] = [sizes.slice(outer), as.slice(outer), bs.slice(outer)];
-  const block = n[0]! * n[1]! * n[2]!;
-  const width = y.storage.width;
-  const [yo, ao, bo] = [y.storage.address(), a.storage.address(), b.storage.address()];
-  for (let at = 0, k = 0; at < y.size; at += block, k++) {
-    let [rest, pa, pb] = [k, 0, 0];
-    for (let d = outer - 1; d >= 0; d--) {
-      const i = rest % sizes[d]!;
-      rest = (rest - i) / sizes[d]!;
-      pa += i * as[d]!;
-      pb += i * bs[d]!;
-    }
-    launch(
-      kernel,
-      yo + at * width,
-      ao + pa * width,
-      bo + pb * width,
-      n[0]!,
-      n[1]!,
-      n[2]!,
-      p[0]!,
-      p[1]!,
-      p[2]!,
-      q[0]!,
-      q[1]!,
-      q[2]!,
-    );
-  }
-}
-
-function binary(name: KernelName, { vjp, domain = [0.5, 2] }: BinaryFacts): Binary {
-  const row: OpRow<null> = {
-    name,
-    shape: ([a, b]) => broadcastShapes(name, a!, b!),
-    forward: (y, [a, b]) => launchBinary(name, y, a!, b!),
-    vjp: (g, y, [a, b]) => (vjp ? vjp(g, y, a!, b!) : [null, null]),
-  };
-  const shapes = [
-    [
-      [2, 3],
-      [2, 3],
-    ],
-    [[2, 3], [3]],
-    [
-      [2, 1],
-      [1, 3],
-    ],
-    [[], [2, 2]],
-    [
-      [2, 2, 1, 2, 1],
-      [2, 1, 3, 1, 2],
-    ],
-    [[0, 3], [3]],
-  ];
-  const fn = (a: TensorLike, b: TensorLike): Tensor =>
-    apply(row, [asTensor(name, a), asTensor(name, b)], null);
-  return define(
-    fn,
-    {
-      samples: () => shapes.map((s) => ({ shapes: s, domain })),
-      errors: () => [
-        [
-          () => fn([1, 2], [1, 2, 3]),
-          new RegExp(`${name}: shapes do not broadcast, lhs \\[2\\], rhs \\[3\\]`),
-        ],
-        [() => fn('x' as never, 1), new RegExp(`${name}: expected a Tensor.*got "x"`)],
-      ],
-      ...(vjp ? {} : { order: FLAT }),
-    },
-    row,
-  );
-}
 
 /** a + b, with broadcasting. */
 export const add = binary('add', { vjp: (g) => [g, g] });
@@ -203,7 +52,6 @@ export const gt = binary('gt', { vjp: null });
 /** 1 where a ≥ b, else 0. */
 export const ge = binary('ge', { vjp: null });
 
-const POSITIVE: Interval = [0.3, 3];
 /** -x. */
 export const neg = unary('neg', { vjp: (g) => neg(g) });
 /** |x|; the derivative at 0 is 0. */
@@ -352,16 +200,6 @@ export const where: Op<(condition: TensorLike, a: TensorLike, b: TensorLike) => 
   },
   whereRow,
 );
-
-function composed(
-  name: string,
-  fn: (x: Tensor) => Tensor,
-  domain: Interval = [-2, 2],
-  order?: OpFacts['order'],
-): Unary {
-  const op = (x: TensorLike): Tensor => fn(asTensor(name, x));
-  return define(op, { samples: unarySamples(domain), ...(order ? { order } : {}) });
-}
 
 /** 2^x. */
 export const exp2 = composed('exp2', (x) => exp(mul(x, Math.LN2)));

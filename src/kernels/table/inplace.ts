@@ -1,7 +1,7 @@
 // Kernel rows that choose, fill, and change arrays in place.
 import type { KernelRow } from '../row.js';
 import { elements } from '../split.js';
-import { PLAIN, SIZES } from './pointwise.js';
+import { PLAIN, SIZES } from './elementwise.js';
 
 export const inplace = {
   /** a where c is not 0, else b: (out, c, a, b, n). */

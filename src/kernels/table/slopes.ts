@@ -1,7 +1,8 @@
 // Kernel rows of the gradients of elementwise functions: (out, g, y or x, n).
 import type { Cells, KernelRow, Range } from '../row.js';
 import { elements } from '../split.js';
-import { CURVED, erf, PLAIN, SIZES } from './pointwise.js';
+import { CURVED, PLAIN, SIZES } from './elementwise.js';
+import { erf } from './pointwise.js';
 
 /** The gradient of a unary function from its output: (out, g, y, n). */
 function fromOutput(f: (g: number, y: number, round: Cells['round']) => number, domain: Range): KernelRow {
