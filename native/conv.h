@@ -33,8 +33,10 @@ struct Bands {
   /** Images of rows × cols positions; a row of them costs `reals`. */
   Bands(i64 images, i64 allRows, i64 cols, i64 reals, i64 wanted) {
     const i64 vectors = ceilDiv(allRows * cols, W);
-    together = most(1, least(images, least(ceilDiv(LEAST_VECTORS, most(1, vectors)),
-                                           BAND_REALS / (reals * allRows + 1))));
+    // Nothing is copied: more of them cost nothing and leave fewer panels that are not full.
+    const i64 enough = reals == 0 ? 4 * LEAST_VECTORS : LEAST_VECTORS;
+    together =
+        most(1, least(images, least(ceilDiv(enough, most(1, vectors)), BAND_REALS / (reals * allRows + 1))));
     // Never so many that a thread has nothing to do.
     together = most(1, least(together, images / wanted));
     groups = ceilDiv(images, together);
@@ -46,52 +48,85 @@ struct Bands {
   i64 tasks() const { return groups * bands; }
 };
 
-/** How the positions of a band become vectors. */
-enum class Order { FLAT, GAPS, PACKED };
+/** How the positions of a band become vectors: read where they lie in a padded copy, packed or with the gaps
+ * between rows among the outputs, or gathered from the image itself. */
+enum class Order { FLAT, GAPS, GATHERED };
 
-/** Packing a vector for a term costs about as much as 7 products of channels with it, measured with AVX-512.
- * Planes that give one term each lie so far apart that every read would miss; packed, it does so once. */
-INLINE Order orderOf(const Grid& grid, i64 channels, i64 taps) {
-  if (taps == 1 && channels >= 32) return Order::PACKED;
-  return (grid.flat() - grid.dense()) * channels > 7 * grid.dense() ? Order::PACKED : Order::FLAT;
+/** Whether to gather from `inner` planes for `channels` outputs, whose vectors would else be read from a copy
+ * of the grid `copied`. Gathering a vector for a term takes the time of about 4 products of channels with it,
+ * and to begin with a tap that of 8 terms: with AVX-512, 64 channels at 8 × 8 gain 16 %, 64 at 14 × 14 (14
+ * vectors for 13) nothing, and 32 at 16 × 16 lose 8 %, 16 from 6 by 5 × 5 taps 30 %. A single tap reads
+ * nothing twice, so that a copy of its planes gains nothing. */
+INLINE bool gathers(const Plane& image, const Grid& copied, i64 inner, i64 channels, i64 taps) {
+  if (image.sw > 2) return false;
+  if (taps == 1) return channels >= 16;
+  return (copied.flat() - copied.dense()) * channels * inner > 4 * (inner + 8) * copied.dense();
 }
 
-/** The places of a grid's bands of `rows` rows: of whole bands, and of the last one. */
-struct BandPlaces {
-  Grid whole, last;
-  Order order;
-  Places inWhole, inLast;
+/** The places of an image's bands of `rows` rows. */
+class BandPlaces {
+ public:
+  /** Read from a copy in which rows lie `pitch` apart. */
+  BandPlaces(Order order, i64 rows, i64 allRows, i64 cols, i64 pitch)
+      : order_(order),
+        rows_(most(1, rows)),
+        bands_(ceilDiv(allRows, rows_)),
+        whole_{least(rows_, allRows), cols, pitch},
+        last_{allRows == 0 ? 0 : (allRows - 1) % rows_ + 1, cols, pitch} {}
+  /** Gathered from `image` by taps. */
+  BandPlaces(const Plane& image, const Tap* taps, i64 count, i64 rows, i64 allRows, i64 cols)
+      : BandPlaces(Order::GATHERED, rows, allRows, cols, cols) {
+    image_ = image;
+    taps_ = taps;
+    from_ = {count, image.h * image.w, image.sw == 2, nullptr};
+  }
 
-  BandPlaces(i64 rows, i64 allRows, i64 cols, i64 pitch)
-      : whole{least(rows, allRows), cols, pitch},
-        last{allRows == 0 ? 0 : (allRows - 1) % rows + 1, cols, pitch},
-        order(Order::FLAT),
-        inWhole{},
-        inLast{} {}
-
-  static i64 vectors(const Grid& grid) { return most(grid.runningOn(), most(grid.flat(), grid.dense())); }
   /** Bytes of the lists. */
   i64 room() const {
-    return 4 * 64 + (vectors(whole) + vectors(last)) * static_cast<i64>(sizeof(Spot) + sizeof(Pieces)) +
-           (whole.mostPieces() + last.mostPieces()) * static_cast<i64>(sizeof(Piece)) + 2 * 64;
+    const i64 spots = 2 * Divider::bytes(vectors(whole_), sizeof(Spot)) + 2 * 64;
+    if (order_ != Order::GATHERED) return spots;
+    return spots + Divider::bytes(bands_ * whole_.dense() * from_.taps, sizeof(Reads)) +
+           Divider::bytes(bands_ * ReadLister::most(whole_, image_) * from_.taps, sizeof(Read));
   }
   void list(Divider& scratch) {
-    inWhole = placesOf(whole, scratch);
-    inLast = placesOf(last, scratch);
+    inWhole_ = listSpots(whole_, scratch);
+    inLast_ = listSpots(last_, scratch);
+    if (order_ != Order::GATHERED) return;
+    reads_ = scratch.take<Reads>(bands_ * whole_.dense() * from_.taps);
+    Read* reads = scratch.take<Read>(bands_ * ReadLister::most(whole_, image_) * from_.taps);
+    from_.reads = reads;
+    ReadLister lister(image_, reads_, reads);
+    for (i64 band = 0; band < bands_; ++band)
+      lister.add(band == bands_ - 1 ? last_ : whole_, band * rows_, taps_, from_.taps);
+  }
+  Places at(i64 band) const {
+    Places places = band == bands_ - 1 ? inLast_ : inWhole_;
+    if (order_ != Order::GATHERED) return places;
+    places.from = &from_;
+    places.reads = reads_ + band * whole_.dense() * from_.taps;
+    return places;
   }
 
  private:
-  Places placesOf(const Grid& grid, Divider& scratch) const {
-    Spot* spots = scratch.take<Spot>(vectors(grid));
-    if (order == Order::PACKED) {
-      Pieces* of = scratch.take<Pieces>(grid.dense());
-      Piece* pieces = scratch.take<Piece>(grid.mostPieces());
-      grid.listDense(spots, of, pieces);
-      return {grid.dense(), spots, of, pieces};
+  Order order_;
+  i64 rows_, bands_;
+  Grid whole_, last_;
+  Plane image_{};
+  const Tap* taps_ = nullptr;
+  Gathered from_{};
+  Reads* reads_ = nullptr;
+  Places inWhole_{}, inLast_{};
+
+  static i64 vectors(const Grid& grid) { return most(grid.runningOn(), most(grid.flat(), grid.dense())); }
+  Places listSpots(const Grid& grid, Divider& scratch) const {
+    Spot* spots = scratch.take<Spot>(vectors(whole_));
+    if (order_ == Order::GAPS) return {grid.listGaps(spots), spots, nullptr, nullptr};
+    if (order_ == Order::FLAT) {
+      grid.listFlat(spots);
+      return {grid.flat(), spots, nullptr, nullptr};
     }
-    if (order == Order::GAPS) return {grid.listGaps(spots), spots, nullptr, nullptr};
-    grid.listFlat(spots);
-    return {grid.flat(), spots, nullptr, nullptr};
+    grid.listDense(spots);
+    return {grid.dense(), spots, nullptr, nullptr};
   }
 };
 
@@ -103,25 +138,33 @@ static void conv2d(Context& cx, float* y, const float* x, const float* w, const 
   const Conv q(n, c, h, width, k, r, s, sh, sw, ph, pw, dh, dw, groups);
   if (n * k * q.oh * q.ow == 0) return;
   if (isDepthwise(q)) return (r == 3 ? depthwiseForward<3> : depthwiseForward<5>)(cx, y, x, w, bias, q);
-  const i64 terms = q.cg * r * s, plane = q.oh * q.ow;
+  const i64 taps = r * s, terms = q.cg * taps, plane = q.oh * q.ow;
   const int threads = n * k * plane * terms < 2 * CONV_GRAIN ? 1 : cx.threads;
-  // Products of whole planes need no copy.
-  const bool direct = r * s * sh * sw == 1 && ph + pw == 0 && q.kg >= 32;
-  const i64 rowReals = direct ? 0 : q.cg * sh * Padded::forBand(q, 1).pitch * sw;
+  const Plane image{h, width, q.sh, q.sw};
+  const i64 pitch = Padded::forBand(q, 1).pitch;
+  const bool gathered = gathers(image, {q.oh, q.ow, pitch}, q.cg, q.kg, taps);
+  const i64 rowReals = gathered ? 0 : q.cg * q.sh * pitch * q.sw;
   const Bands cut(n, q.oh, q.ow, rowReals, threads == 1 ? 1 : ceilDiv(4 * threads, groups));
-  const Padded copy = direct ? Padded{q.cg, h, 1, 1, width, 0, 0} : Padded::forBand(q, cut.rows);
-  BandPlaces places(cut.rows, q.oh, q.ow, copy.pitch);
-  places.order = orderOf(places.whole, q.kg, r * s);
+  const Padded copy = Padded::forBand(q, cut.rows);
+  const i64 room = gathered ? 0 : copy.size(), each = PANEL_TERMS * PANEL_COLS + cut.together * room;
 
-  const i64 room = direct ? 0 : copy.size(), each = PANEL_TERMS * PANEL_COLS + cut.together * room;
-  Divider scratch{static_cast<char*>(
-      reserve(cx, Divider::bytes(terms, 4) + places.room() + Divider::bytes(threads * each, 4)))};
+  Tap* reached = nullptr;
+  const auto placesOf = [&] {
+    return gathered ? BandPlaces(image, reached, taps, cut.rows, q.oh, q.ow)
+                    : BandPlaces(Order::FLAT, cut.rows, q.oh, q.ow, pitch);
+  };
+  Divider scratch{
+      static_cast<char*>(reserve(cx, Divider::bytes(terms, 4) + Divider::bytes(taps, sizeof(Tap)) +
+                                         placesOf().room() + Divider::bytes(threads * each, 4)))};
   int32_t* offsets = scratch.take<int32_t>(terms);
+  reached = scratch.take<Tap>(taps);
+  for (i64 t = 0; t < taps; ++t) reached[t] = {t / s * dh - ph, t % s * dw - pw};
+  BandPlaces places = placesOf();
   places.list(scratch);
   float* memory = scratch.take<float>(threads * each);
-  copy.listTerms(q, offsets);
+  if (!gathered) copy.listTerms(q, offsets);
 
-  for (i64 m = 0; !direct && m < threads * cut.together; ++m)
+  for (i64 m = 0; !gathered && m < threads * cut.together; ++m)
     copy.clear(memory + m / cut.together * each + PANEL_TERMS * PANEL_COLS + m % cut.together * room);
 
   parallel(threads, cut.tasks() * groups, [&](i64 task, int worker) {
@@ -130,10 +173,13 @@ static void conv2d(Context& cx, float* y, const float* x, const float* w, const 
     const i64 count = least(cut.together, n - i), top = band * cut.rows;
     float* panel = memory + worker * each;
     const float* source = x + (i * c + g * q.cg) * h * width;
-    Between at{count,         source + top * width,
-               c * h * width, y + (i * k + g * q.kg) * plane + top * q.ow,
-               k * plane,     plane};
-    if (!direct) {
+    Between at{count, source, c * h * width, y + (i * k + g * q.kg) * plane + top * q.ow, k * plane, plane};
+    // Groups and bands take turns at the same images.
+    if (cut.bands * groups == 1) {
+      at.ahead = source + count * c * h * width;
+      at.aheadReals = least(cut.together, n - i - count) * c * h * width;
+    }
+    if (!gathered) {
       float* copies = panel + PANEL_TERMS * PANEL_COLS;
       for (i64 m = 0; m < count; ++m)
         copy.fill(copies + m * room, source + m * c * h * width, h, width, top * sh - ph);
@@ -141,7 +187,7 @@ static void conv2d(Context& cx, float* y, const float* x, const float* w, const 
       at.sourceStep = room;
     }
     const Implicit product{q.kg, terms, offsets, w + g * q.kg * terms, bias ? bias + g * q.kg : nullptr};
-    panelProduct<WeightRows>(product, band == cut.bands - 1 ? places.inLast : places.inWhole, at, panel);
+    panelProduct<WeightRows>(product, places.at(band), at, panel);
   });
 }
 

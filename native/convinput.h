@@ -29,20 +29,16 @@ struct Overhang {
   }
 };
 
-/** A tap that a phase has: its place in the kernel and the offset that it reads at. */
-struct Tap {
-  int32_t place, offset;
-};
-
-/** Lists the taps of phase (py, px); returns their number. */
-static i64 listTaps(const Conv& q, const Padded& copy, i64 py, i64 px, Tap* taps) {
+/** Lists the taps that phase (py, px) has and their places in the kernel; returns their number. */
+static i64 listTaps(const Conv& q, i64 py, i64 px, Tap* taps, int32_t* places) {
   i64 count = 0, dy, dx;
   for (i64 a = 0; a < q.r; ++a) {
     if (!tapShift(py, q.ph, a, q.dh, q.sh, dy)) continue;
     for (i64 b = 0; b < q.s; ++b)
-      if (tapShift(px, q.pw, b, q.dw, q.sw, dx))
-        taps[count++] = {static_cast<int32_t>(a * q.s + b),
-                         static_cast<int32_t>(copy.at(0, dy + copy.top, dx + copy.left))};
+      if (tapShift(px, q.pw, b, q.dw, q.sw, dx)) {
+        taps[count] = {dy, dx};
+        places[count++] = static_cast<int32_t>(a * q.s + b);
+      }
   }
   return count;
 }
@@ -50,8 +46,7 @@ static i64 listTaps(const Conv& q, const Padded& copy, i64 py, i64 px, Tap* taps
 /** A phase's product, and the positions of its bands. */
 struct Phase {
   i64 taps, terms;
-  const Tap* list;
-  const int32_t* offsets;
+  const int32_t *kernel, *offsets;
   const float* weights;
   BandPlaces places;
 };
@@ -82,7 +77,7 @@ static void packPhaseTile(float* out, const float* w, const Conv& q, const Phase
   const i64 each = q.r * q.s;
   for (i64 k = 0; k < q.kg; ++k, w += q.cg * each)
     for (i64 t = 0; t < phase.taps; ++t) {
-      const float* from = w + phase.list[t].place;
+      const float* from = w + phase.kernel[t];
       for (i64 c = c0; c < c1; ++c) *out++ = from[c * each];
     }
 }
@@ -100,44 +95,51 @@ static void conv2dGradInput(Context& cx, float* gx, const float* g, const float*
   const i64 phasesX = least(sw, width), phases = least(sh, h) * phasesX;
   const i64 gPlane = q.oh * q.ow, allTerms = q.kg * r * s, plane = h * width;
   const bool strided = sh * sw > 1;
-  const bool direct = r * s * sh * sw == 1 && ph + pw == 0 && q.cg >= 32;
+  const Plane image{q.oh, q.ow, 1, 1};
   // A row's right margin is the next one's left where that is as wide.
   Padded copy{
       q.kg,        q.oh,       1, 1, wide.before + most(gridCols + most(0, wide.after - wide.before), q.ow),
       high.before, wide.before};
+  const bool gathered = gathers(image, {gridRows, gridCols, copy.pitch}, q.kg, q.cg, r * s);
+  if (gathered) copy.pitch = gridCols;
   // What phases are joined from lies as in the copy, and so far apart.
   const auto apart = [&](i64 rows) { return strided ? roundUp(rows * copy.pitch, W) : 0; };
-  const i64 rowReals = (direct ? 0 : q.kg * copy.pitch) + q.cg * phases * (strided ? copy.pitch : 0);
+  const i64 rowReals = (gathered ? 0 : q.kg * copy.pitch) + q.cg * phases * (strided ? copy.pitch : 0);
   const int threads = n * c * gPlane * allTerms < 2 * CONV_GRAIN ? 1 : cx.threads;
   const Bands cut(n, gridRows, gridCols, rowReals, threads == 1 ? 1 : ceilDiv(4 * threads, groups));
-  if (!direct) copy.rows = high.before + cut.rows + high.after;
+  if (!gathered) copy.rows = high.before + cut.rows + high.after;
   const i64 tiles = ceilDiv(q.cg, CHANNELS), phasePlane = apart(cut.rows),
             joined = phases * q.cg * phasePlane;
-  const i64 room = direct ? 0 : copy.size(), each = PANEL_TERMS * PANEL_COLS + cut.together * (room + joined);
+  const i64 room = gathered ? 0 : copy.size(),
+            each = PANEL_TERMS * PANEL_COLS + cut.together * (room + joined);
 
-  const auto placesOf = [&](i64 f) {
-    const i64 py = f / phasesX, px = f % phasesX;
-    BandPlaces places(cut.rows, ceilDiv(h - py, sh), ceilDiv(width - px, sw), copy.pitch);
-    places.order = strided ? Order::GAPS : orderOf(places.whole, q.cg, r * s);
-    return places;
+  const auto placesOf = [&](i64 f, const Tap* taps, i64 count) {
+    const i64 rows = ceilDiv(h - f / phasesX, sh), cols = ceilDiv(width - f % phasesX, sw);
+    // Phases are joined from rows of one length.
+    return gathered ? BandPlaces(image, taps, count, cut.rows, rows, gridCols)
+                    : BandPlaces(strided ? Order::GAPS : Order::FLAT, cut.rows, rows, cols, copy.pitch);
   };
   Divider scratch{static_cast<char*>(
       reserve(cx, Divider::bytes(phases, sizeof(Phase)) + Divider::bytes(r * s, sizeof(Tap)) +
-                      Divider::bytes(allTerms, 4) + phases * placesOf(0).room() +
+                      Divider::bytes(r * s, 4) + Divider::bytes(allTerms, 4) +
+                      phases * placesOf(0, nullptr, 0).room() + placesOf(0, nullptr, r * s).room() +
                       Divider::bytes(c * allTerms, 4) + Divider::bytes(threads * each, 4)))};
   Phase* list = scratch.take<Phase>(phases);
   Tap* taps = scratch.take<Tap>(r * s);
+  int32_t* kernel = scratch.take<int32_t>(r * s);
   int32_t* offsets = scratch.take<int32_t>(allTerms);
   float* weights = scratch.take<float>(c * allTerms);
   float* memory = scratch.take<float>(threads * each);
 
   for (i64 f = 0; f < phases; ++f) {
-    const i64 count = listTaps(q, copy, f / phasesX, f % phasesX, taps), terms = q.kg * count;
-    list[f] = Phase{count, terms, taps, offsets, weights, placesOf(f)};
+    const i64 count = listTaps(q, f / phasesX, f % phasesX, taps, kernel), terms = q.kg * count;
+    list[f] = Phase{count, terms, kernel, offsets, weights, placesOf(f, taps, count)};
     list[f].places.list(scratch);
-    for (i64 o = 0; o < q.kg; ++o)
-      for (i64 t = 0; t < count; ++t) *offsets++ = static_cast<int32_t>(o * copy.plane()) + taps[t].offset;
+    for (i64 o = 0; !gathered && o < q.kg; ++o)
+      for (i64 t = 0; t < count; ++t)
+        *offsets++ = static_cast<int32_t>(copy.at(o, taps[t].y + copy.top, taps[t].x + copy.left));
     taps += count;
+    kernel += count;
     weights += c * terms;
   }
   parallel(threads, phases * groups * tiles, [&](i64 task, int) {
@@ -148,7 +150,7 @@ static void conv2dGradInput(Context& cx, float* gx, const float* g, const float*
                   w + group * q.kg * q.cg * r * s, q, phase, c0, c1);
   });
 
-  for (i64 m = 0; !direct && m < threads * cut.together; ++m)
+  for (i64 m = 0; !gathered && m < threads * cut.together; ++m)
     copy.clear(memory + m / cut.together * each + PANEL_TERMS * PANEL_COLS + m % cut.together * room);
 
   parallel(threads, cut.tasks() * groups, [&](i64 task, int worker) {
@@ -160,8 +162,9 @@ static void conv2dGradInput(Context& cx, float* gx, const float* g, const float*
     float* unjoined = copies + cut.together * room;
     const float* source = g + (i * k + group * q.kg) * gPlane;
     float* out = gx + (i * c + group * q.cg) * plane;
-    Between at{count, source + top * q.ow, k * gPlane, out + top * width, c * plane, plane};
-    if (!direct) {
+    Between at{count, source, k * gPlane, out + top * width, c * plane, plane, source + count * k * gPlane,
+               0};
+    if (!gathered) {
       for (i64 m = 0; m < count; ++m)
         copy.fill(copies + m * room, source + m * k * gPlane, q.oh, q.ow, top - high.before);
       at.source = copies;
@@ -176,10 +179,10 @@ static void conv2dGradInput(Context& cx, float* gx, const float* g, const float*
       const i64 left = ceilDiv(h - f / phasesX, sh) - top;
       if (left <= 0) continue;
       if (strided) at.out = unjoined + f * phasePlane;
+      at.aheadReals = f == 0 && cut.bands * groups == 1 ? least(cut.together, n - i - count) * k * gPlane : 0;
       const Implicit product{q.cg, phase.terms, phase.offsets, phase.weights + group * q.cg * phase.terms,
                              nullptr};
-      panelProduct<WeightTiles>(product, left > cut.rows ? phase.places.inWhole : phase.places.inLast, at,
-                                panel);
+      panelProduct<WeightTiles>(product, phase.places.at(band), at, panel);
     }
     if (!strided) return;
     const i64 rows = least(cut.rows * sh, h - top * sh);

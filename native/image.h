@@ -78,12 +78,13 @@ struct Padded {
   /** Copies planes of h × w; padded row 0 is row `first` of the source. What lies left and right must be 0
    * already and stays so; rows outside become 0. */
   void fill(float* out, const float* x, i64 h, i64 w, i64 first) const {
+    const RowCopy copy(*this, w);
     for (i64 p = 0; p < planes; ++p, x += h * w)
       for (i64 a = 0; a < rowPhases; ++a) {
-        float* to = out + at(p, a, 0);
+        float* to = out + p * plane() + a * phases * rows * pitch;
         for (i64 t = 0, y = first + a; t < rows; ++t, y += rowPhases, to += pitch)
           if (y >= 0 && y < h)
-            fillRow(to, x + y * w, w);
+            copy.run(to, x + y * w);
           else
             for (i64 f = 0; f < phases; ++f) std::memset(to + f * rows * pitch, 0, pitch * sizeof(float));
       }
@@ -92,33 +93,49 @@ struct Padded {
   void clear(float* out) const { std::memset(out, 0, size() * sizeof(float)); }
 
  private:
-  /** The phases of a row lie rows × pitch apart. */
-  void fillRow(float* out, const float* from, i64 w) const {
-    const i64 count = most(0, least(w, phases * pitch - left)), step = rows * pitch;
-    if (phases == 1) {
-      out += left;
-      i64 k = 0;
-      for (; k + W <= count; k += W) storeAs(out + k, loadAs<vf>(from + k));
-      if (k < count)
-        storePart(out + k, loadPart(from + k, static_cast<int>(count - k)), static_cast<int>(count - k));
-      return;
+  /** How a row of the source is copied: it begins in phase `left` mod phases, and phases lie `step` apart. */
+  struct RowCopy {
+    i64 phases, step, left, count, even, odd;
+
+    RowCopy(const Padded& q, i64 w)
+        : phases(q.phases),
+          step(q.rows * q.pitch),
+          left(q.left),
+          count(most(0, least(w, q.phases * q.pitch - q.left))),
+          even(place(0)),
+          odd(place(1)) {}
+    i64 place(i64 x) const { return (left + x) % phases * step + (left + x) / phases; }
+
+    void run(float* out, const float* from) const {
+      if (phases == 1) {
+        out += left;
+        i64 k = 0;
+        for (; k + W <= count; k += W) storeAs(out + k, loadAs<vf>(from + k));
+        if (k < count)
+          storePart(out + k, loadPart(from + k, static_cast<int>(count - k)), static_cast<int>(count - k));
+      } else if (phases == 2) {
+        runPairs(out, from);
+      } else {
+        for (i64 f = 0; f < least(phases, count); ++f) {
+          float* to = out + place(f);
+          for (i64 k = f; k < count; k += phases) *to++ = from[k];
+        }
+      }
     }
-    const auto place = [=](i64 x) { return out + (left + x) % phases * step + (left + x) / phases; };
-    const i64 paired = phases == 2 ? count / 2 : 0;
-    if (paired > 0) {
-      float *even = place(0), *odd = place(1);
-      span(0, paired, [=](auto how, i64 k) {
+    void runPairs(float* out, const float* from) const {
+      const auto split = [=](auto how, i64 k) __attribute__((always_inline)) {
         vf a, b;
         splitPairs(how, from + 2 * k, a, b);
-        how.store(even + k, a);
-        how.store(odd + k, b);
-      });
+        how.store(out + even + k, a);
+        how.store(out + odd + k, b);
+      };
+      const i64 pairs = count / 2;
+      i64 k = 0;
+      for (; k + W <= pairs; k += W) split(Whole{}, k);
+      if (k < pairs) split(Part{static_cast<int>(pairs - k)}, k);
+      if (count % 2) out[even + pairs] = from[count - 1];
     }
-    for (i64 f = 0; f < least(phases, count - paired * phases); ++f) {
-      float* to = place(f) + paired;
-      for (i64 k = f + paired * phases; k < count; k += phases) *to++ = from[k];
-    }
-  }
+  };
 };
 
 /** A vector of positions: where it reads, where its outputs go, and which lanes are outputs. */
@@ -129,17 +146,6 @@ struct Spot {
 };
 
 constexpr uint32_t ALL = W == 32 ? ~0u : (1u << W) - 1;
-
-/** Lanes [first, first + count) of a vector of positions, which lie side by side in the source: lane k reads
- * source[in + k]. */
-struct Piece {
-  int32_t in, first, count;
-};
-
-/** The pieces of a vector. */
-struct Pieces {
-  int32_t first, count;
-};
 
 /** rows × cols positions whose rows begin `pitch` apart in the source. */
 struct Grid {
@@ -187,23 +193,11 @@ struct Grid {
                     count == W ? ALL : (1u << count) - 1, count};
       }
   }
-  /** A row's beginning or a vector's begins a piece. */
-  i64 mostPieces() const { return dense() + rows; }
-  void listDense(Spot* spots, Pieces* of, Piece* pieces) const {
-    const i64 across = pitch == cols ? size() : cols;
-    int32_t piece = 0;
-    for (i64 u = 0; u < dense(); ++u) {
-      const i64 end = least(size(), (u + 1) * W);
-      const int32_t count = static_cast<int32_t>(end - u * W);
-      of[u] = {piece, 0};
-      for (i64 p = u * W; p < end; ++of[u].count) {
-        const i64 row = p / across, some = least(end, (row + 1) * across) - p, lane = p - u * W;
-        pieces[piece++] = {static_cast<int32_t>(row * pitch + p % across - lane), static_cast<int32_t>(lane),
-                           static_cast<int32_t>(some)};
-        p += some;
-      }
-      spots[u] = {pieces[of[u].first].in, static_cast<int32_t>(u * W), count == W ? ALL : (1u << count) - 1,
-                  count};
+  /** Vectors of W outputs; where they read is listed apart. */
+  void listDense(Spot* spots) const {
+    for (i64 p = 0; p < size(); p += W) {
+      const int count = static_cast<int>(least(W, size() - p));
+      *spots++ = {0, static_cast<int32_t>(p), count == W ? ALL : (1u << count) - 1, count};
     }
   }
 };

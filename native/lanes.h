@@ -62,6 +62,32 @@ struct LaneRange {
 #endif
 };
 
+/** The lanes of a mask; the others load as 0 and read nothing. */
+struct Lanes {
+#if defined(__AVX512F__)
+  __mmask16 mask;
+  INLINE_MEMBER explicit Lanes(uint32_t lanes) : mask(static_cast<__mmask16>(lanes)) {}
+  INLINE_MEMBER static vf load(__mmask16 mask, const float* p) { return _mm512_maskz_loadu_ps(mask, p); }
+#elif defined(__AVX2__)
+  vi mask;
+  INLINE_MEMBER explicit Lanes(uint32_t from) : mask(-((splat(static_cast<int32_t>(from)) >> lanes()) & 1)) {}
+  INLINE_MEMBER static vf load(vi mask, const float* p) {
+    return _mm256_maskload_ps(p, reinterpret_cast<__m256i>(mask));
+  }
+#else
+  uint32_t mask;
+  INLINE_MEMBER explicit Lanes(uint32_t lanes) : mask(lanes) {}
+  INLINE_MEMBER static vf load(uint32_t mask, const float* p) {
+    if (mask == (1u << W) - 1) return loadAs<vf>(p);
+    vf v = {};
+    for (int k = 0; k < W; ++k)
+      if (mask >> k & 1) v[k] = p[k];
+    return v;
+  }
+#endif
+  INLINE_MEMBER vf load(const float* p) const { return load(mask, p); }
+};
+
 /** The lanes l of a vector for which from ≤ first + l < to. */
 INLINE LaneRange lanesWithin(i64 first, i64 from, i64 to) {
   const i64 begin = least(W, most(0, from - first)), end = most(begin, least(W, to - first));

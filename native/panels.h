@@ -1,9 +1,9 @@
 // Implicit matrix products of convolutions: register tiles of channels × positions sum over the terms
 // (channel, row, column) in that order. A panel is a few vectors of positions. They are read where they lie,
-// running over the gaps between rows, or packed W by W first, in blocks of terms that depend on the shape
+// running over the gaps between rows, or gathered W by W first, in blocks of terms that depend on the shape
 // alone.
 #pragma once
-#include "image.h"
+#include "gathered.h"
 #include "tile.h"
 
 namespace thalweg {
@@ -57,6 +57,9 @@ struct PanelTask {
   i64 term, terms;
   const int32_t* offsets;
   i64 plane, channel;
+  /** Fetched into L2 term by term, `aheadStep` bytes on each: what the next task reads. */
+  const char* ahead;
+  i64 aheadStep;
   const float* from[MOST_POSITIONS];
   float* out[MOST_POSITIONS];
   uint32_t mask[MOST_POSITIONS];
@@ -82,7 +85,9 @@ static void panelTile(const PanelTask& t) {
     }
   }
   const int32_t *offset = t.offsets, *end = offset + t.terms;
-  for (; offset < end; ++offset) {
+  const char* ahead = t.ahead;
+  for (; offset < end; ++offset, ahead += t.aheadStep) {
+    __builtin_prefetch(ahead, 0, 2);
     vf row[V];
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) row[v] = loadAs<vf>(from[v] + *offset);
@@ -150,35 +155,18 @@ INLINE PanelKernel panelTileOf(i64 channels, i64 vectors) {
 template <class Weights>
 static void panelTiles(PanelTask& task, i64 count) {
   const i64 channels = task.q.channels;
-  if (channels <= CHANNELS) return panelTileOf<Weights>(channels, count)(task);
+  if (channels <= CHANNELS) {
+    panelTileOf<Weights>(channels, count)(task);
+    task.ahead += task.terms * task.aheadStep;
+    return;
+  }
   const i64 tiles = ceilDiv(channels, CHANNELS);
   for (i64 t = 0; t < tiles; ++t) {
     const i64 rows = tileStart(channels, tiles, t + 1) - task.channel;
     panelTileOf<Weights>(rows, count)(task);
     for (i64 v = 0; v < count; ++v) task.out[v] += rows * task.plane;
     task.channel += rows;
-  }
-}
-
-/** Packs a vector of pieces for each term. */
-static void packPieces(float* out, const float* source, const Piece* pieces, i64 count,
-                       const int32_t* offsets, i64 terms) {
-  if (pieces[0].count == W) {
-    source += pieces[0].in;
-    for (i64 p = 0; p < terms; ++p) storeAs(out + p * PANEL_COLS, loadAs<vf>(source + offsets[p]));
-    return;
-  }
-  // A piece that is not there has no lanes.
-  const auto piece = [=](i64 k) { return k < count ? pieces[k] : Piece{pieces[0].in, 0, 0}; };
-  const Piece a = piece(0), b = piece(1), c = piece(2);
-  const LaneRange inA(a.first, a.count), inB(b.first, b.count), inC(c.first, c.count);
-  for (i64 p = 0; p < terms; ++p) {
-    const float* from = source + offsets[p];
-    vi v = bits(inA.load(from + a.in)) | bits(inB.load(from + b.in));
-    if (count > 2) v |= bits(inC.load(from + c.in));
-    for (i64 k = 3; k < count; ++k)
-      v |= bits(LaneRange(pieces[k].first, pieces[k].count).load(from + pieces[k].in));
-    storeAs(out + p * PANEL_COLS, bits(v));
+    task.ahead += task.terms * task.aheadStep;
   }
 }
 
@@ -190,12 +178,12 @@ struct PanelSteps {
   }
 };
 
-/** The vectors of a grid; with pieces if they are packed. */
+/** The vectors of a grid; if they are gathered, with what each reads for every tap. */
 struct Places {
   i64 vectors;
   const Spot* spots;
-  const Pieces* of;
-  const Piece* pieces;
+  const Gathered* from;
+  const Reads* reads;
 };
 
 /** Where the images lie that a task reads and writes; `plane` from output channel to output channel. */
@@ -205,6 +193,9 @@ struct Between {
   i64 sourceStep;
   float* out;
   i64 outStep, plane;
+  /** Reals that the next task reads, fetched into L2 meanwhile. */
+  const float* ahead = nullptr;
+  i64 aheadReals = 0;
 };
 
 /** Walks over the vectors of all images. */
@@ -216,7 +207,7 @@ struct Walker {
   /** The next vector becomes the v-th of the task. */
   void next(PanelTask& task, i64 v) {
     const Spot& spot = places.spots[u];
-    task.from[v] = at.source + image * at.sourceStep + (places.pieces ? 0 : spot.in);
+    task.from[v] = at.source + image * at.sourceStep + spot.in;
     task.out[v] = at.out + image * at.outStep + spot.out;
     task.mask[v] = spot.mask;
     task.count[v] = spot.count;
@@ -231,21 +222,33 @@ struct Walker {
 template <class Weights>
 static void packedPanel(const PanelTask& task, i64 count, const Walker& from, i64 depth, float* room) {
   static const PanelSteps steps;
-  const i64 all = task.q.terms;
+  const Gathered& gathered = *from.places.from;
+  const i64 all = task.q.terms, taps = gathered.taps;
+  const Reads* reads[POSITIONS];
+  PanelTask packed = task;
+  packed.offsets = steps.at;
+  for (i64 v = 0; v < count; ++v) {
+    reads[v] = from.places.reads + (from.u + v) % from.places.vectors * taps;
+    packed.from[v] = room + v * W;
+  }
   for (i64 p = 0; p == 0 || p < all; p += depth) {
-    PanelTask packed = task;
     packed.term = p;
     packed.terms = least(depth, all - p);
-    packed.offsets = steps.at;
-    i64 u = from.u;
-    for (i64 v = 0; v < count; ++v) {
-      const Pieces& of = from.places.of[u];
-      packPieces(room + v * W, task.from[v], from.places.pieces + of.first, of.count, task.q.offsets + p,
-                 packed.terms);
-      packed.from[v] = room + v * W;
-      if (++u == from.places.vectors) u = 0;
+    // Terms are (channel, tap).
+    for (i64 t = 0; t < taps; ++t) {
+      const i64 first = ceilDiv(most(0, p - t), taps), end = ceilDiv(most(0, p + packed.terms - t), taps);
+      const float* sources[POSITIONS];
+      const Reads* of[POSITIONS];
+      for (i64 v = 0; v < count; ++v) {
+        sources[v] = task.from[v] + first * gathered.plane;
+        of[v] = reads[v] + t;
+      }
+      packTap<POSITIONS>({room + (first * taps + t - p) * PANEL_COLS, taps * PANEL_COLS, end - first}, count,
+                         gathered, sources, of);
     }
-    panelTiles<Weights>(packed, count);
+    PanelTask block = packed;
+    panelTiles<Weights>(block, count);
+    packed.ahead = block.ahead;
   }
 }
 
@@ -253,9 +256,11 @@ static void packedPanel(const PanelTask& task, i64 count, const Walker& from, i6
 template <class Weights>
 static void panelProduct(const Implicit& q, const Places& places, const Between& at, float* room) {
   const i64 total = at.images * places.vectors;
-  const i64 panels = ceilDiv(total, places.pieces ? POSITIONS : positionsOf(q.channels));
+  const i64 panels = ceilDiv(total, places.from ? POSITIONS : positionsOf(q.channels));
   const i64 depth = q.terms == 0 ? 1 : ceilDiv(q.terms, ceilDiv(q.terms, PANEL_TERMS));
   Walker walker{places, at, 0, 0};
+  const i64 reads = most(1, panels * ceilDiv(q.channels, CHANNELS) * q.terms);
+  const i64 aheadStep = ceilDiv(at.aheadReals * static_cast<i64>(sizeof(float)), reads);
   for (i64 s = 0, first = 0; s < panels; ++s) {
     const i64 count = total * (s + 1) / panels - first;
     const Walker start = walker;
@@ -265,8 +270,10 @@ static void panelProduct(const Implicit& q, const Places& places, const Between&
     task.terms = q.terms;
     task.offsets = q.offsets;
     task.plane = at.plane;
+    task.ahead = reinterpret_cast<const char*>(at.ahead) + aheadStep * (reads / panels) * s;
+    task.aheadStep = aheadStep;
     for (i64 v = 0; v < count; ++v) walker.next(task, v);
-    if (places.pieces)
+    if (places.from)
       packedPanel<Weights>(task, count, start, depth, room);
     else
       panelTiles<Weights>(task, count);
