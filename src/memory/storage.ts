@@ -35,6 +35,8 @@ export class Storage {
   live: (() => ArrayLike<number>) | null = null;
   /** Moves to a heap block of its own when first used by a kernel: for long-lived values that many ops read. */
   settles = false;
+  /** Whether the block is this storage's alone. */
+  private alone = false;
   private array: Cells | null = null;
   private stagedAt = 0;
   private stagedIn: Scope | null = null;
@@ -84,6 +86,7 @@ export class Storage {
     blocks.unregister(this.block);
     heap.release(this.offset);
     this.block = null;
+    this.alone = false;
     this.offset = -1;
     this.array = null;
   }
@@ -132,6 +135,7 @@ export class Storage {
     this.offset = -1;
     this.scope = null;
     this.block = null;
+    this.alone = false;
   }
 
   /** Takes over the memory of `other`, which holds a copy of the values. */
@@ -152,11 +156,18 @@ export class Storage {
     this.peek().set(old);
   }
 
-  /** Moves the values into `run` from element `start` on; every tensor that shares this storage follows. */
+  /**
+   * Moves the values into `run` from element `start` on; every tensor that shares this storage follows, and a block of its own
+   * goes back at once.
+   */
   moveInto(run: Storage, start: number): void {
     const old = this.values();
+    const left = this.alone ? { block: this.block!, offset: this.offset } : null;
     this.becomePart(run, start);
     this.peek().set(old);
+    if (!left) return;
+    blocks.unregister(left.block);
+    heap.release(left.offset);
   }
 
   /** A storage over elements `start … start + length` of this heap block. */
@@ -167,6 +178,7 @@ export class Storage {
   }
 
   private becomePart(run: Storage, start: number): void {
+    this.alone = run.alone = false;
     this.scope = null;
     this.array = null;
     this.block = run.block;
@@ -179,6 +191,7 @@ export class Storage {
     this.offset = heap.allocate(length * this.width);
     this.block = {};
     blocks.register(this.block, this.offset, this.block);
+    this.alone = true;
   }
 
   private stage(): number {

@@ -1,8 +1,10 @@
 // What a tensor in a module is: a parameter, which optimizers change, or a buffer, which the module itself keeps. Both
-// live outside every scope, and move to the heap for good when a kernel first reads them.
+// live outside every scope, and on the heap for good since a kernel first read them, if not from the start.
 import { outsideScopes } from '../memory/arena.js';
+import { heap } from '../memory/heap.js';
+import { Storage } from '../memory/storage.js';
 import { sizeOf, type Shape } from '../tensor/shape.js';
-import { asTensor, realArray, wrap, type Tensor, type TensorLike } from '../tensor/tensor.js';
+import { asTensor, realArray, Tensor, wrap, type TensorLike } from '../tensor/tensor.js';
 
 export type Role = 'parameter' | 'buffer';
 
@@ -24,9 +26,17 @@ function lasting(role: Role, t: Tensor): Tensor {
   return t;
 }
 
-/** A parameter of zeros, to be filled by an initialiser. */
+/**
+ * A parameter of zeros, to be filled by an initialiser. It lies on the heap from the start: an array would be garbage once it
+ * moves there, which may stay for long.
+ */
 export const zeroParameter = (shape: Shape): Tensor =>
-  lasting('parameter', wrap(realArray(sizeOf(shape)), shape));
+  lasting(
+    'parameter',
+    heap.width === 4
+      ? new Tensor(Storage.onHeap(sizeOf(shape)), shape)
+      : wrap(realArray(sizeOf(shape)), shape),
+  );
 
 /** A buffer filled with `value`. */
 export const fullBuffer = (shape: Shape, value: number): Tensor =>

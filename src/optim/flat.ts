@@ -39,6 +39,8 @@ export class Flat {
     this.length = length;
     this.steps = tensors.map(() => 0);
     this.params = Storage.onHeap(length);
+    // First, as the gradients can then be where the parameters were.
+    tensors.forEach((t, i) => t.storage.moveInto(this.params, this.starts[i]!));
     this.grads = Storage.onHeap(length);
     if (this.grads.block) gradientBlocks.add(this.grads.block);
     this.slots = tensors.map((t, i) => this.grads.part(this.starts[i]!, t.size));

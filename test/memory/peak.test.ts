@@ -186,3 +186,34 @@ describe('a training step', () => {
     for (let k = 0; k < 4; k++) expect(a()).toEqual(b());
   });
 });
+
+describe('a parameter', () => {
+  it('leaves nothing behind when an optimizer takes it into its run', () => {
+    const before = [used(), process.memoryUsage().arrayBuffers];
+    const layer = new t.nn.Linear(1024, 512);
+    const values = layer.weight.toFloat32Array();
+    const bytes = 4 * (values.length + 512);
+    expect(used() - before[0]!).toBeLessThan(1.1 * bytes);
+    const optimizer = new t.optim.SGD(layer.parameters(), { lr: 0.1 });
+    // Parameters and gradients.
+    expect(used() - before[0]!).toBeLessThan(2.1 * bytes);
+    // The copy made here, and no other.
+    expect(process.memoryUsage().arrayBuffers - before[1]!).toBeLessThan(1.5 * bytes);
+    expect(layer.weight.toFloat32Array()).toEqual(values);
+    expect(optimizer.groups[0]!.params).toHaveLength(2);
+  });
+
+  it('goes from the run of one optimizer to that of another, and both runs stay', () => {
+    const w = t.randn([64]).keep();
+    w.requiresGrad = true;
+    const values = w.toArray();
+    const [a, b] = [new t.optim.SGD([w], { lr: 1 }), new t.optim.SGD([w], { lr: 1 })];
+    for (const optimizer of [b, a, b]) {
+      w.grad = t.zeros([64]);
+      optimizer.step();
+      // Whatever was given back by mistake is overwritten.
+      t.ones([4096]).mul(7);
+      expect(w.toArray()).toEqual(values);
+    }
+  });
+});
