@@ -68,7 +68,7 @@ function band(y: usize, lse: usize, q: usize, k: usize, v: usize, mask: usize, i
       weigh(mask, at + usize(r) * row, first - i + r, first + r, Scratch.spare() + usize(r) * ROW, j, width);
     // Every query sees the first keys, so that tile writes and the others add.
     const value = v + Head.size(j, Head.dv);
-    product(at, Scratch.spare(), value, 0, count, Head.dv, width, 0, 0, ROW, row, row, 1, j > 0, 0);
+    product(at, Scratch.spare(), value, 0, 0, count, Head.dv, width, 0, 0, ROW, row, row, 1, j > 0, 0);
   }
   for (let r = 0; r < last - i; r++) finish(to + usize(r) * row, lse + (usize(r) << 2), r);
 }

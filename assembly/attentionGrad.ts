@@ -93,7 +93,7 @@ function tile(i: i32, count: i32, j: i32, width: i32, dots: usize): void {
   const k = At.k + Head.size(j, Head.d);
   Head.scores(p, At.q, At.k, i, j, count, width);
   const v = At.v + Head.size(j, Head.dv);
-  product(r, g, v, 0, count, width, Head.dv, 0, 1, wide, wide, ROW, 1, false, 0);
+  product(r, g, v, 0, 0, count, width, Head.dv, 0, 1, wide, wide, ROW, 1, false, 0);
   for (let c = 0; c < count; c++) {
     const line = usize(c) * ROW;
     const seen = Head.seen(i + c, j, width);
@@ -102,12 +102,12 @@ function tile(i: i32, count: i32, j: i32, width: i32, dots: usize): void {
     slopes(p + line, r + line, seen, width, lse, f32.load(dots + (usize(c) << 2)));
   }
   const gv = At.gv + Head.size(j, Head.dv);
-  product(gv, p, g, 0, width, Head.dv, count, 1, 0, ROW, wide, wide, 1, true, 0);
+  product(gv, p, g, 0, 0, width, Head.dv, count, 1, 0, ROW, wide, wide, 1, true, 0);
   const gq = At.gq + Head.size(i, Head.d);
-  product(gq, r, k, 0, count, Head.d, width, 0, 0, ROW, row, row, 1, true, 0);
+  product(gq, r, k, 0, 0, count, Head.d, width, 0, 0, ROW, row, row, 1, true, 0);
   const gk = At.gk + Head.size(j, Head.d);
   const q = At.q + Head.size(i, Head.d);
-  product(gk, r, q, 0, width, Head.d, count, 1, 0, ROW, row, row, 1, true, 0);
+  product(gk, r, q, 0, 0, width, Head.d, count, 1, 0, ROW, row, row, 1, true, 0);
 }
 
 /** p = e^(p - lse) and r = scale p (r - dot) where the query may look, 0 beyond. Whole vectors: a tile has room for them. */

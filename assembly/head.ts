@@ -39,7 +39,7 @@ export class Head {
     const row = Head.size(1, Head.d);
     const a = q + Head.size(i, Head.d);
     const b = k + Head.size(j, Head.d);
-    product(to, a, b, 0, rows, cols, Head.d, 0, 1, row, row, ROW, Head.scale, false, 0);
+    product(to, a, b, 0, 0, rows, cols, Head.d, 0, 1, row, row, ROW, Head.scale, false, 0);
   }
 
   /** s += the mask of `query` for `seen` keys from j on. */

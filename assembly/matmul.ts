@@ -1,23 +1,13 @@
 // Matrix products, row-major: blocks of B are packed into panels of 16 columns, A is read where it lies, or packed when it
 // is stored transposed and large. Sums run in the order of k within blocks of 256, whether B is packed or not.
 import { Pack } from './pack';
-import { gelu, relu, sigmoid, tanh } from './pointwise';
+import { Epilogue, RELU } from './epilogue';
 import { Scratch } from './scratch';
 import { DEPTH, HEIGHT, PANEL, Tile, WIDTH } from './tile';
 import { Vector } from './vector';
 
-const RELU = 1;
-const GELU = 2;
-const TANH = 3;
-
 /** Largest operand, in bytes, that is read in place although its rows are far apart: it stays in L1. */
 const IN_PLACE: usize = 24576;
-
-function activate(row: usize, n: i32, act: i32): void {
-  if (act == GELU) gelu(row, row, n);
-  else if (act == TANH) tanh(row, row, n);
-  else sigmoid(row, row, n);
-}
 
 /** Whether a block of op(A) is packed: when its rows are not its memory order and it is too large for L1. */
 class Left {
@@ -26,12 +16,16 @@ class Left {
   }
 }
 
-/** C = act(from + alpha op(A) op(B)), from = C where `adds`, else bias or 0. Strides in bytes. */
+/**
+ * C = act(from + alpha op(A) op(B) + bias + residual), from = C where `adds`, else 0. Strides in bytes; the residual lies as C
+ * does, `residual` bytes after it unless that is 0.
+ */
 export function product(
   c: usize,
   a: usize,
   b: usize,
   bias: usize,
+  residual: usize,
   m: i32,
   n: i32,
   k: i32,
@@ -47,12 +41,14 @@ export function product(
   if (m <= 0 || n <= 0) return;
   if (Vector.suits(m, n, k)) {
     Vector.product(c, a, b, bias, m, n, k, ta, tb, lda, ldb, ldc, alpha, adds);
-    if (act == RELU) for (let i: usize = 0; i < usize(m); i++) relu(c + i * ldc, c + i * ldc, n);
-    else if (act > RELU) for (let i: usize = 0; i < usize(m); i++) activate(c + i * ldc, n, act);
+    Epilogue.finish(c, ldc, m, n, 0, residual, act);
     return;
   }
   // One pass over B is enough when A has few rows; a B that fits L1 needs no packing either.
   const direct = tb == 0 && alpha == 1 && (m <= 4 || usize(k) * ldb <= IN_PLACE);
+  // A tile begins with the bias, which is the same as adding it to a sum, but not to the first of several.
+  const begins = k <= DEPTH;
+  const after = (begins ? 0 : bias) | residual;
   for (let j = 0; j < n; j += WIDTH) {
     const width = min(WIDTH, n - j);
     let p = 0;
@@ -61,14 +57,16 @@ export function product(
       const at = b + (tb ? usize(j) * ldb + (usize(p) << 2) : usize(p) * ldb + (usize(j) << 2));
       if (!direct) packB(at, tb, ldb, depth, width, alpha);
       const last = p + depth >= k;
-      const lowest: f32 = last && act == RELU ? 0 : -Infinity;
+      const lowest: f32 = last && act == RELU && !after ? 0 : -Infinity;
       for (let i = 0; i < m; i += HEIGHT) {
         const height = min(HEIGHT, m - i);
         const left = a + (ta ? usize(p) * lda + (usize(i) << 2) : usize(i) * lda + (usize(p) << 2));
         const to = c + usize(i) * ldc + (usize(j) << 2);
-        const start = bias && p == 0 ? bias + (usize(j) << 2) : 0;
+        const row = bias ? bias + (usize(j) << 2) : 0;
+        const start = begins ? row : 0;
         block(to, left, at, start, height, width, depth, ta, lda, ldb, ldc, direct, adds || p > 0, lowest);
-        if (last && act > RELU) for (let q = 0; q < height; q++) activate(to + usize(q) * ldc, width, act);
+        if (last && (after || act > RELU))
+          Epilogue.finish(to, ldc, height, width, begins ? 0 : row, residual, act);
       }
       p += DEPTH;
     } while (p < k);
@@ -138,6 +136,7 @@ export function matmul(
   a: usize,
   b: usize,
   bias: usize,
+  residual: usize,
   batch: i32,
   m: i32,
   n: i32,
@@ -166,6 +165,7 @@ export function matmul(
       pa,
       pb,
       bias,
+      residual ? residual - c : 0,
       m,
       n,
       k,
@@ -203,7 +203,7 @@ export function sgemm(
   if (old != 0 && old != 1) for (let i: usize = 0; i < usize(m); i++) times(c + i * row, n, old);
   // alpha 0 does not read A and B.
   const depth = by == 0 ? 0 : k;
-  product(c, a, b, 0, m, n, depth, ta, tb, usize(lda) << 2, usize(ldb) << 2, row, by, old != 0, 0);
+  product(c, a, b, 0, 0, m, n, depth, ta, tb, usize(lda) << 2, usize(ldb) << 2, row, by, old != 0, 0);
 }
 
 function times(x: usize, n: i32, by: f32): void {

@@ -68,10 +68,11 @@ const layouts = (
   );
 /** 64 causal heads with 64 positions of 32 numbers. */
 const heads: Size[] = [{ label: '64×64×32, causal', args: [64, 64, 64, 32, 32, 1 / Math.sqrt(32), 1, 0] }];
-const convolutions: Size[] = IMAGES.map(([n, c, side, k]) => ({
-  label: `${n}×${c}×${side}×${side} to ${k}, 3×3`,
-  args: [n, c, side, side, k, 3, 3, 1, 1, 1, 1, 1, 1, 1],
-}));
+const convolutions = (...last: number[]): Size[] =>
+  IMAGES.map(([n, c, side, k]) => ({
+    label: `${n}×${c}×${side}×${side} to ${k}, 3×3`,
+    args: [n, c, side, side, k, 3, 3, 1, 1, 1, 1, 1, 1, 1, ...last],
+  }));
 
 /** Sizes by signature, or by name where rows that share a signature differ. */
 const SIZES: Readonly<Record<string, Size[]>> = {
@@ -85,8 +86,8 @@ const SIZES: Readonly<Record<string, Size[]>> = {
   copy: [{ label: 'transpose 1024×1024', args: [1, 1, 1024, 1024, 0, 0, 1024, 1, 0, 0, 1, 1024] }],
   matmul: layouts(LAYERS, (m, n, k, ta, tb) => [1, m, n, k, ta, tb, ta ? m : k, tb ? k : n, n, 0, 0, 0, 0]),
   sgemm: layouts(PRODUCTS, (m, n, k, ta, tb) => [m, n, k, ta, tb, ta ? m : k, tb ? k : n, n, 1, 0]),
-  oiiinnnnnnnnnnnnnn: convolutions,
-  oiinnnnnnnnnnnnnn: convolutions,
+  conv2d: convolutions(0),
+  oiinnnnnnnnnnnnnn: convolutions(),
   maxPool2d: pools([]),
   avgPool2d: pools([1]),
   avgPool2dGrad: pools([1]),

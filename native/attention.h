@@ -62,7 +62,7 @@ template <class A>
 static void smallProduct(i64 rows, i64 cols, i64 terms, const float* a, i64 lda, const Panels& b, float* c,
                          i64 ldc, float alpha, bool first) {
   constexpr bool byTerm = std::is_same<A, ByTerm>::value;
-  const Ending end{alpha, 0, nullptr, 0};
+  const Ending end{alpha, 0, nullptr, {}};
   Target target{nullptr, ldc, nullptr, W, first, true, &end};
   const i64 tiles = ceilDiv(rows, TILE_ROWS);
   for (i64 t = 0; t < tiles; ++t) {

@@ -132,12 +132,14 @@ class BandPlaces {
 
 namespace rows {
 
-static void conv2d(Context& cx, float* y, const float* x, const float* w, const float* bias, i64 n, i64 c,
-                   i64 h, i64 width, i64 k, i64 r, i64 s, i64 sh, i64 sw, i64 ph, i64 pw, i64 dh, i64 dw,
-                   i64 groups) {
+static void conv2d(Context& cx, float* y, const float* x, const float* w, const float* bias,
+                   const float* residual, i64 n, i64 c, i64 h, i64 width, i64 k, i64 r, i64 s, i64 sh, i64 sw,
+                   i64 ph, i64 pw, i64 dh, i64 dw, i64 groups, i64 act) {
   const Conv q(n, c, h, width, k, r, s, sh, sw, ph, pw, dh, dw, groups);
   if (n * k * q.oh * q.ow == 0) return;
-  if (isDepthwise(q)) return (r == 3 ? depthwiseForward<3> : depthwiseForward<5>)(cx, y, x, w, bias, q);
+  const Epilogue after{residual, y, static_cast<int>(act)};
+  if (isDepthwise(q))
+    return (r == 3 ? depthwiseForward<3> : depthwiseForward<5>)(cx, y, x, w, bias, after, q);
   const i64 taps = r * s, terms = q.cg * taps, plane = q.oh * q.ow;
   const int threads = n * k * plane * terms < 2 * CONV_GRAIN ? 1 : cx.threads;
   const Plane image{h, width, q.sh, q.sw};
@@ -186,7 +188,8 @@ static void conv2d(Context& cx, float* y, const float* x, const float* w, const 
       at.source = copies;
       at.sourceStep = room;
     }
-    const Implicit product{q.kg, terms, offsets, w + g * q.kg * terms, bias ? bias + g * q.kg : nullptr};
+    const Implicit product{q.kg, terms, offsets, w + g * q.kg * terms, bias ? bias + g * q.kg : nullptr,
+                           after};
     panelProduct<WeightRows>(product, places.at(band), at, panel);
   });
 }

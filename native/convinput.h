@@ -180,8 +180,8 @@ static void conv2dGradInput(Context& cx, float* gx, const float* g, const float*
       if (left <= 0) continue;
       if (strided) at.out = unjoined + f * phasePlane;
       at.aheadReals = f == 0 && cut.bands * groups == 1 ? least(cut.together, n - i - count) * k * gPlane : 0;
-      const Implicit product{q.cg, phase.terms, phase.offsets, phase.weights + group * q.cg * phase.terms,
-                             nullptr};
+      const Implicit product{q.cg,    phase.terms, phase.offsets, phase.weights + group * q.cg * phase.terms,
+                             nullptr, {}};
       panelProduct<WeightTiles>(product, phase.places.at(band), at, panel);
     }
     if (!strided) return;

@@ -2,6 +2,7 @@
 // they lie, under masks at their ends. Filters of 3 × 3 and 5 × 5, column steps of 1 and 2.
 #pragma once
 #include "image.h"
+#include "tile.h"
 
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
@@ -81,14 +82,15 @@ INLINE void spreadFilter(vf (&to)[S][S], const float* w) {
 
 template <int S>
 static void depthwiseForward(Context& cx, float* y, const float* x, const float* w, const float* bias,
-                             const Conv& q) {
+                             const Epilogue& after, const Conv& q) {
   const Sliding over{q.oh, q.ow, q.h, q.w, q.sh, -q.ph, -q.pw, q.dh, q.dw};
   eachRow(cx, q.n * q.c, q.oh * q.ow * S * S, [&](i64 p) {
     const i64 c = p % q.c;
     vf taps[S][S];
     spreadFilter(taps, w + c * S * S);
-    (q.sw == 1 ? slide<S, 1> : slide<S, 2>)(over, y + p * q.oh * q.ow, x + p * q.h * q.w, taps,
-                                            bias ? bias[c] : 0.0f);
+    float* out = y + p * q.oh * q.ow;
+    (q.sw == 1 ? slide<S, 1> : slide<S, 2>)(over, out, x + p * q.h * q.w, taps, bias ? bias[c] : 0.0f);
+    if (after.any()) finishStored(after, out, 0, 1, q.oh * q.ow);
   });
 }
 

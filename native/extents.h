@@ -229,6 +229,7 @@ inline void matmul(const Count* n, Count* e) {
   e[1] = spread(operand(n[4], n[1], n[3], n[6]), n[0], n[9]);
   e[2] = spread(operand(n[5], n[3], n[2], n[7]), n[0], n[10]);
   e[3] = n[2];
+  e[4] = e[0];
 }
 /** m, n, k, ta, tb, lda, ldb, ldc */
 inline void sgemm(const Count* n, Count* e) {
@@ -267,6 +268,7 @@ inline void conv2d(const Count* n, Count* e) {
   e[1] = q.x;
   e[2] = q.w;
   e[3] = q.bias;
+  e[4] = q.y;
 }
 inline void conv2dGradInput(const Count* n, Count* e) {
   const ConvCounts q(n);

@@ -231,5 +231,18 @@ INLINE void storeSpot(const Get& get, float* out, i64 plane, uint32_t mask, int 
 #endif
 }
 
+/** The lanes that are outputs, side by side. */
+INLINE vf sideBySide(vf x, uint32_t mask, int count) {
+  if ((mask & (mask + 1)) == 0) return x;
+#if defined(__AVX512F__)
+  (void)count;
+  return _mm512_maskz_compress_ps(static_cast<__mmask16>(mask), x);
+#else
+  float lane[W];
+  storeSpot<1>([=](int) { return x; }, lane, 0, mask, count);
+  return loadPart(lane, count);
+#endif
+}
+
 }  // namespace THALWEG_NAMESPACE
 }  // namespace thalweg

@@ -208,24 +208,23 @@ static void products(Context& cx, const MatrixProduct& q, i64 batch, i64 sa, i64
 
 namespace rows {
 
-static void matmul(Context& cx, float* c, const float* a, const float* b, const float* bias, i64 batch, i64 m,
-                   i64 n, i64 k, i64 ta, i64 tb, i64 lda, i64 ldb, i64 ldc, i64 sa, i64 sb, i64 sc, i64 act) {
+static void matmul(Context& cx, float* c, const float* a, const float* b, const float* bias,
+                   const float* residual, i64 batch, i64 m, i64 n, i64 k, i64 ta, i64 tb, i64 lda, i64 ldb,
+                   i64 ldc, i64 sa, i64 sb, i64 sc, i64 act) {
   // One matrix for the whole batch: the batch is a taller product.
   if (batch > 1 && sb == 0 && !ta && sa == m * lda && sc == m * ldc) {
     m *= batch;
     batch = 1;
   }
-  products(
-      cx,
-      MatrixProduct{a, b, c, m, n, k, ta != 0, tb != 0, lda, ldb, ldc, {1, 0, bias, static_cast<int>(act)}},
-      batch, sa, sb, sc);
+  const Ending end{1, 0, bias, {residual, c, static_cast<int>(act)}};
+  products(cx, MatrixProduct{a, b, c, m, n, k, ta != 0, tb != 0, lda, ldb, ldc, end}, batch, sa, sb, sc);
 }
 
 static void sgemm(Context& cx, float* c, const float* a, const float* b, i64 m, i64 n, i64 k, i64 ta, i64 tb,
                   i64 lda, i64 ldb, i64 ldc, double alpha, double beta) {
   // With alpha 0, A and B are not read: a NaN in them must not show.
   if (alpha == 0) k = 0;
-  const Ending end{alpha == 0 ? 1.0f : static_cast<float>(alpha), static_cast<float>(beta), nullptr, 0};
+  const Ending end{alpha == 0 ? 1.0f : static_cast<float>(alpha), static_cast<float>(beta), nullptr, {}};
   products(cx, MatrixProduct{a, b, c, m, n, k, ta != 0, tb != 0, lda, ldb, ldc, end}, 1, 0, 0, 0);
 }
 

@@ -36,6 +36,7 @@ struct Implicit {
   i64 channels, terms;
   const int32_t* offsets;
   const float *weights, *bias;
+  Epilogue after;
 };
 
 /** Weights with a row of terms for each channel, as a convolution's lie. */
@@ -65,6 +66,25 @@ struct PanelTask {
   uint32_t mask[MOST_POSITIONS];
   int count[MOST_POSITIONS];
 };
+
+/** Stores a tile that ends with more than a relu: once a vector of outputs, not once for each variant. */
+static __attribute__((noinline)) void finishTile(const PanelTask& t, const float* sums, int channels,
+                                                 int vectors) {
+  const Epilogue& after = t.q.after;
+  const auto finish = [&](auto how, vf x, float* out) {
+    if (after.residual) x += how.load(after.residualFor(out));
+    how.store(out, activate(after.act, x));
+  };
+  for (int v = 0; v < vectors; ++v)
+    for (int i = 0; i < channels; ++i, sums += W) {
+      const vf x = sideBySide(loadAs<vf>(sums), t.mask[v], t.count[v]);
+      float* out = t.out[v] + i * t.plane;
+      if (t.count[v] == W)
+        finish(Whole{}, x, out);
+      else
+        finish(Part{t.count[v]}, x, out);
+    }
+}
 
 template <class Weights, int R, int V>
 static void panelTile(const PanelTask& t) {
@@ -98,6 +118,21 @@ static void panelTile(const PanelTask& t) {
       for (int v = 0; v < V; ++v) acc[i][v] = fma(factor, row[v], acc[i][v]);
     }
     weights.template next<R>();
+  }
+  const Epilogue& after = t.q.after;
+  const bool ends = t.term + t.terms == t.q.terms;
+  if (ends && after.isRelu())
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v)
+#pragma GCC unroll 8
+      for (int i = 0; i < R; ++i) acc[i][v] = activate(RELU, acc[i][v]);
+  else if (ends && after.any()) {
+    float sums[V * R * W];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v)
+#pragma GCC unroll 8
+      for (int i = 0; i < R; ++i) storeAs(sums + (v * R + i) * W, acc[i][v]);
+    return finishTile(t, sums, R, V);
   }
 #pragma GCC unroll 8
   for (int v = 0; v < V; ++v)

@@ -29,11 +29,26 @@ constexpr i64 NEAR = 8;
 /** Panels of fewer terms lie in L1 already or are too short to gain. */
 constexpr i64 SHORT = 96;
 
+/** The activation that is one operation, by its number in the kernel table. */
+constexpr int RELU = 1;
+
+/** What follows the sums of a product or a convolution: a residual, which lies as the outputs from `first` on
+ * do, or is null, and an activation. */
+struct Epilogue {
+  const float *residual, *first;
+  int act;
+  bool any() const { return residual || act; }
+  bool isRelu() const { return !residual && act == RELU; }
+  INLINE_MEMBER const float* residualFor(const float* out) const {
+    return residual ? residual + (out - first) : nullptr;
+  }
+};
+
 /** What happens to the sums on their way to C. */
 struct Ending {
   float alpha, beta;
   const float* bias;
-  int act;
+  Epilogue after;
 };
 
 /** C = op(A) op(B) of row-major matrices, and what follows. */
@@ -46,8 +61,8 @@ struct MatrixProduct {
   Ending end;
 };
 
-/** Where a tile's sums go. Sums are added to C unless they are the first; bias and activation come with the
- * last. */
+/** Where a tile's sums go. Sums are added to C unless they are the first; bias, residual and activation come
+ * with the last. */
 struct Target {
   float* c;
   i64 ldc;
@@ -58,20 +73,24 @@ struct Target {
   const Ending* end;
 };
 
-/** Activations by number, as in the kernel table. */
+/** Activations by number, as in the kernel table; the same operations as those of the rows of that name. */
 INLINE vf activate(int act, vf x) {
-  if (act == 1) return x < 0.0f ? vf{} : x;
+  if (act == RELU) return atLeast(x, vf{});
   if (act == 2) return math::gelu(x);
   if (act == 3) return math::tanh(x);
   return act == 4 ? math::sigmoid(x) : x;
 }
 
-/** Activates a tile that was just stored and still lies in L1. */
-static __attribute__((noinline)) void activateTile(const Target& t, int rows, int vectors) {
-  for (int i = 0; i < rows; ++i) {
-    float* c = t.c + i * t.ldc;
-    span(0, (vectors - 1) * W + t.lanes,
-         [=](auto how, i64 k) { how.store(c + k, activate(t.end->act, how.load(c + k))); });
+/** Finishes `rows` runs of n outputs, `step` apart, that were just stored and still lie in L1. */
+static __attribute__((noinline)) void finishStored(const Epilogue& after, float* out, i64 step, i64 rows,
+                                                   i64 n) {
+  for (i64 i = 0; i < rows; ++i, out += step) {
+    const float* residual = after.residualFor(out);
+    span(0, n, [=](auto how, i64 k) {
+      vf x = how.load(out + k);
+      if (residual) x += how.load(residual + k);
+      how.store(out + k, activate(after.act, x));
+    });
   }
 }
 
@@ -85,10 +104,12 @@ INLINE void finish(vf (&acc)[R][V], const Target& t) {
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) acc[i][v] *= alpha;
   const float* bias = t.last ? t.bias : nullptr;
+  const bool rectifies = t.last && end.after.act == RELU;
 #pragma GCC unroll 8
   for (int v = 0; v < V; ++v) {
     const int count = v == V - 1 ? t.lanes : W;
     float* c = t.c + v * W;
+    const float* residual = t.last ? end.after.residualFor(c) : nullptr;
     if (beta != 0.0f)
 #pragma GCC unroll 16
       for (int i = 0; i < R; ++i) {
@@ -100,6 +121,13 @@ INLINE void finish(vf (&acc)[R][V], const Target& t) {
 #pragma GCC unroll 16
       for (int i = 0; i < R; ++i) acc[i][v] += b;
     }
+    if (residual)
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i)
+        acc[i][v] += count == W ? loadAs<vf>(residual + i * t.ldc) : loadPart(residual + i * t.ldc, count);
+    if (rectifies)
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) acc[i][v] = activate(RELU, acc[i][v]);
     if (count == W)
 #pragma GCC unroll 16
       for (int i = 0; i < R; ++i) storeAs(c + i * t.ldc, acc[i][v]);
@@ -107,7 +135,9 @@ INLINE void finish(vf (&acc)[R][V], const Target& t) {
 #pragma GCC unroll 16
       for (int i = 0; i < R; ++i) storePart(c + i * t.ldc, acc[i][v], count);
   }
-  if (t.last && end.act) activateTile(t, R, V);
+  // The others take registers of their own.
+  if (t.last && end.after.act > RELU)
+    finishStored({nullptr, nullptr, end.after.act}, t.c, t.ldc, R, (V - 1) * W + t.lanes);
 }
 
 /** A factor of A into every lane, straight from memory. */

@@ -68,7 +68,9 @@ const forwardRow: OpRow<ConvAttrs> = {
       x!.storage.address(),
       w!.storage.address(),
       bias ? bias.storage.address() : 0,
+      0,
       ...numbers(a),
+      0,
     ),
   vjp: (g, _y, [x, w], a): InputGrad[] => [
     () => apply(inputRow, [g, w!], a),

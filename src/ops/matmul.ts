@@ -42,6 +42,7 @@ const row: OpRow<Flags> = {
       a!.storage.address(),
       b!.storage.address(),
       bias ? bias.storage.address() : 0,
+      0,
       batch,
       m,
       n,

@@ -171,7 +171,7 @@ function product(
   k: number,
   tb: 0 | 1 = 0,
 ): void {
-  launch('matmul', o, a, b, bias, 1, m, n, k, 0, tb, k, tb ? k : n, n, 0, 0, 0, 0);
+  launch('matmul', o, a, b, bias, 0, 1, m, n, k, 0, tb, k, tb ? k : n, n, 0, 0, 0, 0);
 }
 
 const addressOf = (t: Tensor | undefined): number => t?.storage.address() ?? 0;

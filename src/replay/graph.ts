@@ -77,15 +77,20 @@ const known = new WeakMap<Launch, readonly Access[]>();
 /** Arguments of `copy`: (to, from, sizes[4], strides of to[4], strides of from[4]). */
 export const COPY = { TO: 0, FROM: 1, SIZES: 2, STRIDES: [6, 10] } as const;
 
-/** Whether the strides of a copy's pointer visit memory from front to back without a gap. */
-export function isDense({ args }: Launch, pointer: 0 | 1): boolean {
+/** Whether strides visit memory from front to back without a gap. */
+export function areDense(sizes: readonly number[], strides: readonly number[]): boolean {
   let step = 1;
-  for (let k = 3; k >= 0; k--) {
-    const size = args[COPY.SIZES + k]!;
-    if (size !== 1 && args[COPY.STRIDES[pointer] + k] !== step) return false;
-    step *= size;
+  for (let k = sizes.length - 1; k >= 0; k--) {
+    if (sizes[k] !== 1 && strides[k] !== step) return false;
+    step *= sizes[k]!;
   }
   return true;
+}
+
+/** The same of a copy's pointer. */
+export function isDense({ args }: Launch, pointer: 0 | 1): boolean {
+  const at = COPY.STRIDES[pointer];
+  return areDense(args.slice(COPY.SIZES, COPY.SIZES + 4), args.slice(at, at + 4));
 }
 
 /** What a launch reads and writes, by the signature and extents of its row. */

@@ -29,7 +29,7 @@ const LARGE: Partial<Record<KernelName, KernelCase[]>> = {
   sum: [{ args: [3, 300, 70] }, { args: [1, 700, 1100] }],
   layerNormGrad: [{ args: [50, 130] }],
   attention: [{ args: [3, 300, 70, 16, 16, 0.25, 1, 0], absent: [5] }],
-  conv2d: [{ args: [1, 8, 20, 20, 50, 3, 3, 1, 1, 1, 1, 1, 1, 1] }],
+  conv2d: [{ args: [1, 8, 20, 20, 50, 3, 3, 1, 1, 1, 1, 1, 1, 1, 2] }],
   conv2dGradWeight: [
     { args: [3, 40, 9, 9, 30, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
     { args: [2, 12, 9, 9, 24, 3, 3, 2, 2, 1, 1, 1, 1, 3] },

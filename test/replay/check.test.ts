@@ -63,7 +63,7 @@ describe(`the check of replays on ${t.backend.name}`, () => {
 
   it('names a forward kernel', () => {
     // The product's inner length.
-    breakPlans('matmul', 7, 7);
+    breakPlans('matmul', 8, 7);
     const one = trained();
     run(one, 2);
     expect(() => run(one, 1)).toThrow(
@@ -72,7 +72,7 @@ describe(`the check of replays on ${t.backend.name}`, () => {
   });
 
   it('names a kernel whose copy to the gradient was left out', () => {
-    breakPlans('matmul', 7, 5, ({ args }) => args[8] === 1 && args[9] === 0);
+    breakPlans('matmul', 8, 5, ({ args }) => args[9] === 1 && args[10] === 0);
     const one = trained();
     run(one, 2);
     expect(() => run(one, 1)).toThrow(/instruction \d+, matmul \d+x\d+x5 TN.*: [%@]/);

@@ -6,6 +6,7 @@ import * as t from '../../src/index.js';
 import { nn, optim, trainStep, type Tensor } from '../../src/index.js';
 import { accesses, isStrips, launchesOf, OUTSIDE, type Graph } from '../../src/replay/graph.js';
 import { planMemory } from '../../src/replay/memory.js';
+import { printPlan } from '../../src/replay/print.js';
 import { PASS_NAMES } from '../../src/replay/passes/index.js';
 import { Plan } from '../../src/replay/plan.js';
 import { Recorder } from '../../src/replay/recorder.js';
@@ -29,6 +30,12 @@ function planOf(fn: (x: Tensor) => Tensor, x: Tensor, off: string[] = []): Plan 
 
 const kernels = ({ graph }: Plan): string[] =>
   graph.instructions.flatMap((one) => launchesOf(one).map(({ kernel }) => kernel));
+
+/** What the plan computes: two calls make it, the third is replayed. */
+function replayed(fn: (x: Tensor) => Tensor, x: Tensor): unknown {
+  const compiled = t.compile(fn);
+  return [0, 1, 2].map(() => compiled(x).toArray())[2];
+}
 
 const ones = (shape: number[]): Tensor => t.ones(shape);
 
@@ -59,6 +66,102 @@ describe(`passes on ${t.backend.name}`, () => {
       return y.relu().add(y);
     };
     expect(kernels(planOf(both, ones([3, 4])))).toEqual(['matmul', 'relu', 'add']);
+  });
+
+  it('epilogue: a product takes its residual, and says so', () => {
+    const [w, b, r] = [ones([4, 5]).keep(), ones([5]).keep(), ones([3, 5]).keep()];
+    const fn = (x: Tensor): Tensor => r.add(x.matmul(w).add(b)).relu();
+    expect(kernels(planOf(fn, ones([3, 4]), ['epilogue']))).toEqual(['matmul', 'add', 'add', 'relu']);
+    const plan = planOf(fn, ones([3, 4]));
+    expect(kernels(plan)).toEqual(['matmul']);
+    expect(printPlan(plan)).toMatch(/3x5x4 NN \+bias \+residual relu .*\n.* was matmul, add, add, relu/);
+    // A residual that is made later than one product is made before the other.
+    const two = (x: Tensor): Tensor => x.matmul(w).add(x.exp().matmul(w));
+    expect(kernels(planOf(two, ones([3, 4])))).toEqual(['matmul', 'exp', 'matmul']);
+  });
+
+  it('epilogue: not where additions would change places, shapes differ, or memory is in use', () => {
+    const [w, b, r] = [ones([4, 4]).keep(), ones([4]).keep(), ones([3, 4]).keep()];
+    const late = (x: Tensor): Tensor => x.matmul(w).add(r).add(b);
+    expect(kernels(planOf(late, ones([3, 4])))).toEqual(['matmul', 'add']);
+    const wide = (x: Tensor): Tensor => x.matmul(w).add(ones([2, 3, 4]));
+    expect(kernels(planOf(wide, ones([3, 4]))).filter((name) => name !== 'fill')).toEqual(['matmul', 'add']);
+    const itself = (x: Tensor): Tensor => {
+      const y = x.matmul(w);
+      return y.add(y);
+    };
+    expect(kernels(planOf(itself, ones([3, 4])))).toEqual(['matmul', 'add']);
+  });
+
+  it('epilogue: a convolution takes its residual and its activation, unless the relu goes behind a pool', () => {
+    const w = ones([2, 3, 3, 3]).keep();
+    const image = ones([1, 3, 6, 6]);
+    for (const act of ['relu', 'tanh', 'sigmoid', 'gelu'] as const) {
+      const fn = (x: Tensor): Tensor => {
+        const [y, past] = [x.exp(), t.narrow(x, 1, 0, 2).exp()];
+        return t.conv2d(y, w, [1, 2], { padding: 1 }).add(past)[act]();
+      };
+      const plan = planOf(fn, image);
+      expect(kernels(plan)).toEqual(['exp', 'exp', 'conv2d']);
+      expect(printPlan(plan)).toContain(`3x3 pad 1 +bias +residual ${act} `);
+    }
+    const pooled = (x: Tensor): Tensor => t.maxPool2d(t.conv2d(x, w).relu(), 2);
+    expect(kernels(planOf(pooled, image))).toEqual(['conv2d', 'maxPool2d', 'relu']);
+    expect(kernels(planOf(pooled, image, ['pooling']))).toEqual(['conv2d', 'maxPool2d']);
+  });
+
+  it('epilogue: backwards, an activation whose slope needs its result alone stays folded', () => {
+    const w = ones([2, 3, 3, 3]).keep();
+    const slope =
+      (act: 'relu' | 'gelu') =>
+      (x: Tensor): Tensor =>
+        t.grad((z: Tensor) => t.conv2d(z, w)[act]().square().sum())(x);
+    const acts = (plan: Plan): string[] => kernels(plan).filter((name) => /^(relu|gelu)/.test(name));
+    expect(acts(planOf(slope('relu'), ones([1, 3, 6, 6])))).toEqual(['reluGrad']);
+    expect(acts(planOf(slope('gelu'), ones([1, 3, 6, 6])))).toEqual(['gelu', 'geluGrad']);
+  });
+
+  describe('epilogue: the bits of the kernels by themselves', () => {
+    const filled = (shape: number[], seed: number): Tensor =>
+      t.tensor(numbers(t.zeros(shape).size, seed), { shape }).keep();
+
+    it.each([
+      [3, 4, 5],
+      [33, 300, 70],
+      [9, 800, 40],
+      [40, 800, 1],
+      [1, 700, 50],
+      [130, 64, 48],
+    ])('of a product %i x %i x %i', (m, k, n) => {
+      const [x, w, b, r] = [filled([m, k], 1), filled([k, n], 2), filled([n], 3), filled([m, n], 4)];
+      for (const act of ['neg', 'relu', 'tanh', 'sigmoid', 'gelu'] as const)
+        for (const fn of [
+          (z: Tensor): Tensor => z.matmul(w).add(b)[act](),
+          (z: Tensor): Tensor => z.matmul(w).add(r)[act](),
+          (z: Tensor): Tensor => t.linear(z, w.transpose(0, 1), b).add(r)[act](),
+          (z: Tensor): Tensor => r.add(z.matmul(w).add(b))[act](),
+        ])
+          expect(replayed(fn, x)).toEqual(fn(x).toArray());
+    });
+
+    it.each([
+      ['1 x 1', [2, 40, 13, 13], [40, 40, 1, 1], {}],
+      ['few channels', [2, 3, 20, 35], [3, 3, 3, 3], { padding: 1 }],
+      ['many terms', [3, 24, 7, 7], [33, 24, 3, 3], { padding: 1 }],
+      ['steps', [1, 17, 20, 33], [12, 17, 3, 3], { padding: 1, stride: 2 }],
+      ['groups', [1, 6, 9, 9], [4, 3, 3, 3], { groups: 2 }],
+      ['depthwise', [2, 3, 11, 37], [3, 1, 3, 3], { padding: 1, groups: 3 }],
+    ] as const)('of a convolution, %s', (_, image, filter, options) => {
+      const [x, w, b] = [filled([...image], 1), filled([...filter], 2), filled([filter[0]], 3)];
+      const r = filled([...t.conv2d(x, w, b, options).shape], 4);
+      for (const act of ['neg', 'relu', 'tanh', 'sigmoid', 'gelu'] as const)
+        for (const fn of [
+          (z: Tensor): Tensor => t.conv2d(z, w, b, options)[act](),
+          (z: Tensor): Tensor => t.conv2d(z, w, null, options).add(r)[act](),
+          (z: Tensor): Tensor => r.add(t.conv2d(z, w, b, options))[act](),
+        ])
+          expect(replayed(fn, x)).toEqual(fn(x).toArray());
+    });
   });
 
   it('copies: slices are read where they are, joined tensors written where they belong', () => {
@@ -101,7 +204,7 @@ describe(`passes on ${t.backend.name}`, () => {
     const order = (plan: Plan): string[] => kernels(plan).filter((name) => /relu|Pool|scatter/.test(name));
     expect(order(before)).toEqual(['relu', 'maxPool2d', 'scatterAdd', 'reluGrad']);
     expect(order(after)).toEqual(['maxPool2d', 'relu', 'reluGrad', 'scatterAdd']);
-    expect(t.compile(slope)(image).toArray()).toEqual(slope(image).toArray());
+    expect(replayed(slope, image)).toEqual(slope(image).toArray());
     // Where something else looks at the rectified image, it stays.
     const both = (x: Tensor): Tensor => {
       const y = x.mul(2).relu();

@@ -2,6 +2,7 @@
 // one trilinear form, so each one's derivatives are the other two.
 import type { Cells, Cut, KernelCase, KernelRow, Numbers, Split } from '../row.js';
 import { along } from '../split.js';
+import { activate, ACTIVATIONS, showEpilogue } from './epilogue.js';
 
 /** Output length of a window that slides along `size`. */
 export const windows = (
@@ -73,7 +74,7 @@ const flops = (...v: number[]): number => {
 /** `a` where height and width agree, else `axb`. */
 const pair = (a: number, b: number): string => (a === b ? `${a}` : `${a}x${b}`);
 
-function label(v: readonly number[], given: readonly boolean[]): string {
+function label(v: readonly number[]): string {
   const q = conv([...v]);
   return [
     `${q.n}x${q.c}x${q.h}x${q.w} to ${q.k}, ${q.r}x${q.s}`,
@@ -81,8 +82,6 @@ function label(v: readonly number[], given: readonly boolean[]): string {
     ...(q.ph + q.pw > 0 ? [`pad ${pair(q.ph, q.pw)}`] : []),
     ...(q.dh * q.dw > 1 ? [`dilation ${pair(q.dh, q.dw)}`] : []),
     ...(q.groups > 1 ? [`${q.groups} groups`] : []),
-    // Only the convolution itself has a fourth pointer.
-    ...(given[3] ? ['+bias'] : []),
   ].join(' ');
 }
 
@@ -218,8 +217,8 @@ const MOST_BIASES = 8192;
 function imagesOrOutputs(v: readonly number[]): Cut | null {
   const q = conv(v);
   const plane = q.oh * q.ow;
-  if (q.n > 1) return along(v, 0, [q.k * plane, q.c * q.h * q.w, 0, 0]);
-  return q.groups > 1 || q.k > MOST_BIASES ? null : along(v, 4, [plane, 0, q.c * q.r * q.s, 1], TILE);
+  if (q.n > 1) return along(v, 0, [q.k * plane, q.c * q.h * q.w, 0, 0, q.k * plane]);
+  return q.groups > 1 || q.k > MOST_BIASES ? null : along(v, 4, [plane, 0, q.c * q.r * q.s, 1, plane], TILE);
 }
 
 /** By planes; `sizes` are what a plane has behind each pointer. */
@@ -230,28 +229,40 @@ const planes = (at: number, sizes: (q: Pool) => number[]): Split => ({
 });
 
 export const convolution = {
-  /** y = x * w (cross-correlation) + bias: (y, x, w, bias, n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups). bias has k entries or is absent. */
+  /**
+   * y = act(x * w + bias + residual), * being cross-correlation:
+   * (y, x, w, bias, residual, n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups, act). bias has k entries or is absent; so may
+   * be the residual, which lies as y does. act: a number of {@link ACTIVATIONS}.
+   */
   conv2d: {
-    sig: 'oiiinnnnnnnnnnnnnn',
+    sig: 'oiiiinnnnnnnnnnnnnnn',
     extents: (...v) => {
       const { x, w, y } = sizes(conv(v));
-      return [y, x, w, conv(v).k];
+      return [y, x, w, conv(v).k, y];
     },
     flops,
-    label,
-    ref: (m, y, x, w, bias, ...v) => {
+    label: (v, given) => label(v) + showEpilogue(v[14]!, given),
+    ref: (m, y, x, w, bias, residual, ...v) => {
       const q = conv(v);
       const plane = q.oh * q.ow;
       for (let at = 0; at < sizes(q).y; at++)
         m.f[y! + at] = bias ? m.f[bias + (Math.floor(at / plane) % q.k)]! : 0;
       const total = new Float64Array(sizes(q).y);
       products(q, (xi, wi, yi) => (total[yi]! += m.f[x! + xi]! * m.f[w! + wi]!));
-      total.forEach((t, at) => (m.f[y! + at] = m.f[y! + at]! + t));
+      total.forEach((t, at) => {
+        const sum = m.round(m.f[y! + at]! + t);
+        m.f[y! + at] = sum + (residual ? m.f[residual + at]! : 0);
+      });
+      activate(m, v[14]!, y!, total.length);
     },
-    cases: CONVS.flatMap((c) => [c, { ...c, absent: [3] }]),
+    cases: CONVS.flatMap(({ args }, k): KernelCase[] => [
+      { args: [...args, 0], absent: [3, 4] },
+      { args: [...args, 1], absent: [4] },
+      { args: [...args, k % ACTIVATIONS.length] },
+    ]),
     domain: [-1, 1],
     tolerance: 2e-5,
-    split: { ...madds(4), cut: imagesOrOutputs },
+    split: { ...madds(5), cut: imagesOrOutputs },
   },
   /** Gradient of conv2d by its input, which is also the transposed convolution: (gx, g, w, same numbers). */
   conv2dGradInput: {

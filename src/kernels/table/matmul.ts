@@ -1,18 +1,7 @@
 // Kernel rows of matrix products, row-major.
 import type { Cells, Cut, KernelCase, KernelRow, Numbers } from '../row.js';
 import { along, LINE } from '../split.js';
-import { erf } from './pointwise.js';
-
-/** What a product's epilogue applies to every element, by number. */
-export const ACTIVATIONS = ['none', 'relu', 'gelu', 'tanh', 'sigmoid'] as const;
-
-const activate: readonly ((x: number) => number)[] = [
-  (x) => x,
-  (x) => (x < 0 ? 0 : x),
-  (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
-  Math.tanh,
-  (x) => 1 / (1 + Math.exp(-x)),
-];
+import { activate, showEpilogue } from './epilogue.js';
 
 /** Σ op(A)[i, p] op(B)[p, j]. */
 function inner(
@@ -75,8 +64,8 @@ const LONGEST = 1 << 18;
 function rowsOrColumns(v: readonly number[], at: number): Cut | null {
   const [m, n, , ta, tb, lda, ldb, ldc] = v.slice(at) as Numbers<8>;
   if ((m === 1 && n > LONGEST) || (n === 1 && m > LONGEST)) return null;
-  if (n >= m && n >= 2 * LINE) return along(v, at + 1, [1, 0, tb ? ldb : 1, 1], LINE);
-  return along(v, at, [ldc, ta ? 1 : lda, 0, 0], TILE);
+  if (n >= m && n >= 2 * LINE) return along(v, at + 1, [1, 0, tb ? ldb : 1, 1, 1], LINE);
+  return along(v, at, [ldc, ta ? 1 : lda, 0, 0, ldc], TILE);
 }
 
 /** Along the batch; one that shares its right operand is one tall product, as it is for the kernel. */
@@ -85,30 +74,28 @@ function batchOrProduct(v: readonly number[]): Cut | null {
   if (batch === 1) return rowsOrColumns(v, 1);
   if (!ta && sb === 0 && sa === m * lda && sc === m * ldc)
     return rowsOrColumns([1, m * batch, ...v.slice(2)], 1);
-  return along(v, 0, [sc, sa, sb, 0]);
+  return along(v, 0, [sc, sa, sb, 0, sc]);
 }
 
 export const matmul = {
   /**
-   * C = act(op(A) op(B) + bias): (c, a, b, bias, batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc, act).
+   * C = act(op(A) op(B) + bias + residual):
+   * (c, a, b, bias, residual, batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc, act).
    * op(A) is [m, k], op(B) [k, n]; ta, tb say that the operand is stored transposed; ld* are row strides, s* batch
-   * strides in elements (0 repeats an operand). bias has n entries or is absent. act: a number of {@link ACTIVATIONS}.
+   * strides in elements (0 repeats an operand). bias has n entries or is absent; so may be the residual, which lies as C
+   * does. act: a number of ACTIVATIONS in epilogue.ts.
    */
   matmul: {
-    sig: 'oiiinnnnnnnnnnnnn',
-    extents: (batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc) => [
-      spread(area(m!, n!, ldc!), batch!, sc!),
-      spread(operand(ta!, m!, k!, lda!), batch!, sa!),
-      spread(operand(tb!, k!, n!, ldb!), batch!, sb!),
-      n!,
-    ],
+    sig: 'oiiiinnnnnnnnnnnnn',
+    extents: (batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc) => {
+      const c = spread(area(m!, n!, ldc!), batch!, sc!);
+      const a = spread(operand(ta!, m!, k!, lda!), batch!, sa!);
+      return [c, a, spread(operand(tb!, k!, n!, ldb!), batch!, sb!), n!, c];
+    },
     flops: (batch, m, n, k) => 2 * batch! * multiplications([m!, n!, k!]),
     label: ([batch, m, n, k, ta, tb, , , , , , , act], given) =>
-      (batch === 1 ? '' : `${batch} of `) +
-      productLabel([m!, n!, k!], ta!, tb!) +
-      (given[3] ? ' +bias' : '') +
-      (act === 0 ? '' : ` ${ACTIVATIONS[act!]}`),
-    ref: (c, out, a, b, bias, ...v) => {
+      (batch === 1 ? '' : `${batch} of `) + productLabel([m!, n!, k!], ta!, tb!) + showEpilogue(act!, given),
+    ref: (c, out, a, b, bias, residual, ...v) => {
       const [batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc, act] = v as [
         number,
         number,
@@ -120,25 +107,33 @@ export const matmul = {
         for (let i = 0; i < m; i++)
           for (let j = 0; j < n; j++) {
             const total = inner(c, a! + q * sa!, b! + q * sb!, i, j, k, ta!, tb!, lda!, ldb!);
-            c.f[out! + q * sc! + i * ldc! + j] = activate[act!]!(total + (bias ? c.f[bias + j]! : 0));
+            const at = q * sc! + i * ldc! + j;
+            const sum = c.round(c.round(total) + (bias ? c.f[bias + j]! : 0));
+            c.f[out! + at] = sum + (residual ? c.f[residual + at]! : 0);
+            activate(c, act!, out! + at, 1);
           }
     },
     cases: [
       ...SHAPES.flatMap(([m, n, k]): KernelCase[] => [
-        { args: plain(1, m, n, k, 0, 0), absent: [3] },
-        { args: plain(1, m, n, k, 0, 1) },
-        { args: plain(1, m, n, k, 1, 0), absent: [3] },
+        { args: plain(1, m, n, k, 0, 0), absent: [3, 4] },
+        { args: plain(1, m, n, k, 0, 1), absent: [4] },
+        { args: plain(1, m, n, k, 1, 0, 1), absent: [3] },
         { args: plain(2, m, n, k, 1, 1) },
       ]),
       { args: plain(1, 0, 4, 3, 0, 0) },
       { args: plain(1, 4, 3, 0, 0, 0) },
       { args: plain(0, 2, 3, 4, 0, 0) },
-      ...[1, 2, 3, 4].map((act) => ({ args: plain(1, 9, 20, 12, 0, 1, act) })),
+      ...[1, 2, 3, 4].flatMap((act): KernelCase[] => [
+        { args: plain(1, 9, 20, 12, 0, 1, act) },
+        // Several blocks of terms, after the last of which alone comes the rest.
+        { args: plain(1, 17, 40, 800, 0, 0, act), absent: act % 2 ? [4] : [] },
+      ]),
       { args: [3, 5, 6, 7, 0, 0, 9, 8, 10, 50, 0, 60, 0] },
+      { args: [3, 5, 6, 7, 1, 0, 9, 8, 10, 64, 56, 60, 2] },
     ],
     domain: [-1, 1],
     tolerance: 2e-5,
-    split: { work: [4, 5, 6, 7], cost: MADD, cut: batchOrProduct },
+    split: { work: [5, 6, 7, 8], cost: MADD, cut: batchOrProduct },
   },
   /** C = alpha op(A) op(B) + beta C, BLAS's sgemm: (c, a, b, m, n, k, ta, tb, lda, ldb, ldc, alpha, beta). beta 0 never reads C. */
   sgemm: {

@@ -1,34 +1,58 @@
-// Folds what follows a product into the product's own last step: a bias that is added to every row, then an activation.
-import { accesses, changed, redirected, type Graph, type Launch } from '../graph.js';
-import { ACTIVATIONS } from '../../kernels/table/matmul.js';
+// Folds what follows a product or a convolution into its own last step, in the order in which the kernels do it: a bias that is
+// added to every row (a convolution has its own), a residual of the same shape, an activation.
+// Measured on a Xeon with AVX-512, one thread, against kernels of their own: a convolution with relu 5 to 24% faster, with residual
+// and relu 5 to 10% (WASM: 2 to 13%, and 0 to 6%); a product with residual and the layer norm behind it, which loses the addition
+// from its strips, 1 to 3% (WASM: 0 ± 1%); a step of a GPT 0 to 1%.
+import { ACTIVATIONS } from '../../kernels/table/epilogue.js';
+import {
+  accesses,
+  areDense,
+  changed,
+  overlap,
+  redirected,
+  WIDTH,
+  type Graph,
+  type Launch,
+} from '../graph.js';
 import { Draft, type Single } from '../uses.js';
 
-/** Arguments of `matmul`. */
-const [OUT, BIAS, BATCH, M, N, LDC, SC, ACT] = [0, 3, 4, 5, 6, 12, 15, 16] as const;
+/** Arguments of `matmul` and `conv2d`, and where the activation stands. */
+const [OUT, BIAS, RESIDUAL, BATCH, M, N, LDC, SC] = [0, 3, 4, 5, 6, 7, 13, 16] as const;
+const ACT = { matmul: 17, conv2d: 19 } as const;
 
-/** Whether a product fills its output without gaps. */
-const isDense = ({ args }: Launch): boolean =>
-  args[LDC] === args[N] && (args[BATCH] === 1 || args[SC] === args[M]! * args[N]!);
+type Folding = Single & { readonly kernel: keyof typeof ACT };
 
-const sizeOf = ({ args }: Launch): number => args[BATCH]! * args[M]! * args[N]!;
+/** Whether a launch ends with an epilogue, and fills its output without gaps. */
+function folds(launch: Single | null | undefined): launch is Folding {
+  if (launch?.kernel === 'conv2d') return true;
+  const args = launch?.args;
+  return (
+    launch?.kernel === 'matmul' &&
+    args![LDC] === args![N] &&
+    (args![BATCH] === 1 || args![SC] === args![M]! * args![N]!)
+  );
+}
+
+const isAbsent = ({ owners, args }: Launch, pointer: number): boolean =>
+  owners[pointer] === -1 && args[pointer] === 0;
+
+const activationOf = ({ kernel, args }: Folding): number => args[ACT[kernel]]!;
 
 export function foldEpilogues(graph: Graph): Graph {
   const draft = new Draft(graph);
   graph.instructions.forEach((_, at) => {
-    const launch = draft.launches[at];
-    if (launch?.kernel !== 'matmul' || !isDense(launch)) return;
-    fold(draft, at, withBias);
-    fold(draft, at, withActivation);
+    for (const rule of [withBias, withResidual, withActivation])
+      if (folds(draft.launches[at])) fold(draft, at, rule);
   });
   return draft.done();
 }
 
 /** The product with the launch `next` in it, or null; `input` is the pointer of `next` that is the product's output. */
-type Rule = (product: Single, next: Single, input: number) => Single | null;
+type Rule = (product: Folding, next: Single, input: number) => Single | null;
 
 /** Folds the only reader of the product's output into the product, if the rule can. */
 function fold(draft: Draft, at: number, rule: Rule): void {
-  const product = draft.launches[at]!;
+  const product = draft.launches[at] as Folding;
   const [buffer, from] = [product.owners[OUT]!, product.args[OUT]!];
   const uses = draft.of(buffer);
   const reader = uses[1];
@@ -37,10 +61,11 @@ function fold(draft: Draft, at: number, rule: Rule): void {
   const next = draft.launches[reader.at]!;
   const folded = next.part === product.part ? rule(product, next, reader.arg) : null;
   if (!folded) return;
-  const [result] = accesses(next);
-  // The product writes the result earlier than it was written, and reads the bias earlier than it was read.
+  const [result, ...read] = accesses(next);
+  // The product writes the result earlier than it was written, and reads the rest earlier than it was read; its first sums lie
+  // where the result will be before the last of the rest is read.
   const early = draft.of(result!.owner).some((use) => use.at < reader.at && use.at >= at);
-  const late = accesses(next).some((access) => access.reads && draft.touched(access, at, reader.at, true));
+  const late = read.some((access) => draft.touched(access, at, reader.at, true) || overlap(access, result!));
   if (!draft.isComputed(result!.owner) || result!.from !== 0 || early || late) return;
   draft.replace(reader.at, null);
   draft.replace(at, { ...folded, origins: [...product.origins, ...next.origins] });
@@ -48,28 +73,46 @@ function fold(draft: Draft, at: number, rule: Rule): void {
 
 const withActivation: Rule = (product, next) => {
   const act = ACTIVATIONS.indexOf(next.kernel as (typeof ACTIVATIONS)[number]);
-  if (act <= 0 || product.args[ACT] !== 0 || next.args[2] !== sizeOf(product)) return null;
+  if (act <= 0 || activationOf(product) !== 0 || next.args[2] !== sizeOf(product)) return null;
   const args = product.args.slice();
-  args[ACT] = act;
+  args[ACT[product.kernel]] = act;
   return redirected(changed(product, { args }), OUT, next.owners[0]!, next.args[0]!);
+};
+
+const sizeOf = (product: Folding): number => {
+  const { from, to } = accesses(product)[0]!;
+  return (to - from) / WIDTH;
 };
 
 /** add(out, a, b, sizes[3], strides of a[3], strides of b[3]): the bias repeats for every row. */
 const withBias: Rule = (product, next, input) => {
-  if (
-    next.kernel !== 'add' ||
-    product.owners[BIAS] !== -1 ||
-    product.args[BIAS] !== 0 ||
-    product.args[ACT] !== 0
-  )
-    return null;
+  if (product.kernel !== 'matmul' || next.kernel !== 'add') return null;
+  if (!isAbsent(product, BIAS) || !isAbsent(product, RESIDUAL) || activationOf(product) !== 0) return null;
   const [rows, n] = [product.args[BATCH]! * product.args[M]!, product.args[N]!];
-  const sizes = next.args.slice(3, 6);
-  const own = next.args.slice(input === 1 ? 6 : 9, input === 1 ? 9 : 12);
-  const other = next.args.slice(input === 1 ? 9 : 6, input === 1 ? 12 : 9);
+  const { sizes, own, other } = stridesOf(next, input);
   const is = (got: readonly number[], want: readonly number[]): boolean => want.every((v, k) => got[k] === v);
   if (!is(sizes, [1, rows, n]) || !is(own.slice(1), [n, 1]) || !is(other.slice(1), [0, 1])) return null;
-  const bias = input === 1 ? 2 : 1;
-  const moved = redirected(product, OUT, next.owners[0]!, next.args[0]!);
-  return redirected(moved, BIAS, next.owners[bias]!, next.args[bias]!);
+  return taking(product, BIAS, next, input);
 };
+
+/** The same with a tensor that lies as the output does. */
+const withResidual: Rule = (product, next, input) => {
+  if (next.kernel !== 'add' || !isAbsent(product, RESIDUAL) || activationOf(product) !== 0) return null;
+  const { sizes, own, other } = stridesOf(next, input);
+  const size = sizes.reduce((a, b) => a * b, 1);
+  if (size !== sizeOf(product) || !areDense(sizes, own) || !areDense(sizes, other)) return null;
+  return taking(product, RESIDUAL, next, input);
+};
+
+/** The sizes of an addition, and the strides of its operand `input` and of the other one. */
+function stridesOf({ args }: Launch, input: number): Record<'sizes' | 'own' | 'other', readonly number[]> {
+  const [a, b] = [args.slice(6, 9), args.slice(9, 12)];
+  return { sizes: args.slice(3, 6), own: input === 1 ? a : b, other: input === 1 ? b : a };
+}
+
+/** The product with the sum as its output and the other operand at a pointer of its own. */
+function taking(product: Folding, pointer: number, sum: Single, input: number): Single {
+  const other = input === 1 ? 2 : 1;
+  const moved = redirected(product, OUT, sum.owners[0]!, sum.args[0]!);
+  return redirected(moved, pointer, sum.owners[other]!, sum.args[other]!);
+}
