@@ -57,7 +57,8 @@ def make_kinds(compiled):
         return into(torch.mm, a, b)
 
     def convolution(part):
-        def make(n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups):
+        # What follows the groups is the activation, and no figure has one.
+        def make(n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups, *_):
             last = torch.channels_last
             x = torch.randn(n, c, h, w).to(memory_format=last)
             weight = torch.randn(k, c // groups, r, s).to(memory_format=last)
