@@ -14,6 +14,11 @@ export class Scope {
   ended = false;
   /** Nothing is given back before the end, for those who want to look at it there. */
   hoards = false;
+  /**
+   * Values of so many bytes are let go while nobody is known to need them. What they are computed from must not change in
+   * place before the end, so only those who know all that happens here may set it.
+   */
+  letsGoFrom = Infinity;
   /** What was allocated here, so that {@link evacuate} can save it. */
   readonly storages: Storage[] = [];
   private readonly chunks: number[] = [];

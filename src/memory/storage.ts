@@ -18,6 +18,9 @@ export interface Origin {
   readonly make?: (from: any) => Cells;
 }
 
+/** `offset` of values that were let go. */
+const AWAY = -2;
+
 export class Storage {
   /** Grows when the values change in place, so that staged copies and saved graphs can tell. */
   version = 0;
@@ -35,6 +38,11 @@ export class Storage {
   live: (() => ArrayLike<number>) | null = null;
   /** Moves to a heap block of its own when first used by a kernel: for long-lived values that many ops read. */
   settles = false;
+  /**
+   * Computes the values again, having called `place` for memory to write them to; null where that would be dear, or where
+   * somebody needs them anyhow.
+   */
+  remake: ((place: () => void) => void) | null = null;
   /** Whether the block is this storage's alone. */
   private alone = false;
   private array: Cells | null = null;
@@ -47,6 +55,11 @@ export class Storage {
     readonly length: number,
     readonly kind: Kind,
   ) {}
+
+  /** Whether the values are an ordinary array, off the heap. */
+  get isArray(): boolean {
+    return this.offset === -1;
+  }
 
   /** Uninitialised memory in the current scope, which must exist. */
   static inScope(length: number, kind: Kind = 'real'): Storage {
@@ -79,7 +92,7 @@ export class Storage {
   /** Gives a heap block, or memory of a scope, back now; nothing may use it any more. */
   free(): void {
     if (this.scope !== null && !this.scope.ended) {
-      this.scope.release(this.offset, this.length * this.width);
+      if (this.offset !== AWAY) this.scope.release(this.offset, this.length * this.width);
       this.scope = OVER;
     }
     if (this.block === null) return;
@@ -91,12 +104,39 @@ export class Storage {
     this.array = null;
   }
 
+  /** Gives memory back for now, where the scope allows it and {@link remake} can bring the values back: once, to stay. */
+  letGo(): void {
+    const { scope } = this;
+    const bytes = this.length * this.width;
+    if (this.remake === null || this.offset < 0 || scope === null) return;
+    if (scope.ended || scope.hoards || bytes < scope.letsGoFrom) return;
+    watcher?.letGo(this);
+    scope.release(this.offset, bytes);
+    this.offset = AWAY;
+  }
+
+  private comeBack(): void {
+    const { scope, remake } = this;
+    if (scope!.ended) throw deadError();
+    const make = (): void =>
+      remake!(() => {
+        this.offset = scope!.allocate(this.length * this.width);
+        this.remake = null;
+      });
+    if (watcher) watcher.comesBack(this, make);
+    else make();
+  }
+
   /** The heap byte offset of the values; copies an ordinary array into the current scope, once a scope. */
   address(): number {
     if (this.offset >= 0 && (this.kind === 'int' || this.width === heap.width)) {
       if (this.scope !== null && this.scope.ended) throw deadError();
       watcher?.addressed(this);
       return this.offset;
+    }
+    if (this.offset === AWAY) {
+      this.comeBack();
+      return this.address();
     }
     if (this.settles && this.offset < 0 && heap.width === 4) {
       this.settle();
@@ -116,6 +156,7 @@ export class Storage {
   peek(): Cells {
     if (this.scope !== null && this.scope.ended) throw deadError();
     if (this.array) return this.array;
+    if (this.offset === AWAY) this.comeBack();
     const View = this.kind === 'int' ? Int32Array : this.width === 4 ? Float32Array : Float64Array;
     const view = new View(heap.memory.buffer as unknown as ArrayBuffer, this.offset, this.length);
     if (this.scope === null) this.array = view;
@@ -125,6 +166,7 @@ export class Storage {
   /** Says that the values were changed in place. */
   touch(): void {
     this.version++;
+    this.remake = null;
     watcher?.changed(this);
   }
 

@@ -33,6 +33,10 @@ export interface HostPart {
 export interface Watcher {
   /** A scope handed out memory. */
   allocated(offset: number, bytes: number): void;
+  /** A scope takes the memory of this storage back, though its values may be asked for again. */
+  letGo(storage: Storage): void;
+  /** They are: `make` gives them new memory and launches once more what computed them. */
+  comesBack(storage: Storage, make: () => void): void;
   launched(kernel: string, args: readonly number[]): void;
   /** A kernel is about to get the place of this storage on the heap. */
   addressed(storage: Storage): void;

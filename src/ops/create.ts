@@ -12,7 +12,7 @@ export function tensor(values: TensorLike, options: TensorOptions = {}): Tensor 
   let t = asTensor('tensor', values);
   if (values instanceof Tensor) {
     const { storage } = t;
-    const copy = storage.offset < 0 ? { from: storage } : null;
+    const copy = storage.isArray ? { from: storage } : null;
     t = new Tensor(Storage.of((copy ? storage.peek() : storage.values()).slice(), copy), t.shape);
   }
   if (options.shape) {

@@ -48,7 +48,9 @@ export function unary(
     shape: ([x]) => x!,
     forward: (y, [x]) => launch(name, y.storage.address(), x!.storage.address(), y.size),
     vjp: (g, y, [x]) => [vjp ? vjp(g, y, x!) : null],
-    ...(fused ? { vjpFused: (g: Tensor, y: Tensor) => [apply(fusedRow(fused), [g, y], null)] } : {}),
+    ...(fused
+      ? { reads: 'output', vjpFused: (g: Tensor, y: Tensor) => [apply(fusedRow(fused), [g, y], null)] }
+      : {}),
     ...(fusedInput
       ? {
           vjpFused: (g: Tensor, _y: Tensor, [x]: readonly Tensor[]) => [
@@ -74,6 +76,7 @@ type BinaryRule = (g: Tensor, y: Tensor, a: Tensor, b: Tensor) => [InputGrad, In
 
 interface BinaryFacts {
   vjp: BinaryRule | null;
+  reads?: 'inputs' | 'none';
   domain?: Interval;
 }
 
@@ -113,9 +116,11 @@ function launchBinary(kernel: KernelName, y: Tensor, a: Tensor, b: Tensor): void
   }
 }
 
-export function binary(name: KernelName, { vjp, domain = [0.5, 2] }: BinaryFacts): Binary {
+export function binary(name: KernelName, { vjp, reads, domain = [0.5, 2] }: BinaryFacts): Binary {
   const row: OpRow<null> = {
     name,
+    cheap: true,
+    ...(reads ? { reads } : {}),
     shape: ([a, b]) => broadcastShapes(name, a!, b!),
     forward: (y, [a, b]) => launchBinary(name, y, a!, b!),
     vjp: (g, y, [a, b]) => (vjp ? vjp(g, y, a!, b!) : [null, null]),

@@ -22,10 +22,12 @@ const layout = (shape: Shape): [number, number, number] => [shape[0]!, shape[1]!
 const batchRow: OpRow<BatchAttrs> = {
   name: 'batchNorm',
   shape: ([x]) => x!,
+  reads: 'inputs',
+  cheap: true,
   forward: (y, [x, w, b], a) => {
     const [n, c, l] = layout(x!.shape);
-    a.mean = Storage.inScope(c);
-    a.variance = Storage.inScope(c);
+    a.mean ??= Storage.inScope(c);
+    a.variance ??= Storage.inScope(c);
     launch(
       'batchNorm',
       y.storage.address(),

@@ -8,11 +8,14 @@ import { binary, composed, KINK, POSITIVE, unary, type Binary } from './elementw
 import { broadcastTo } from './move.js';
 
 /** a + b, with broadcasting. */
-export const add = binary('add', { vjp: (g) => [g, g] });
+export const add = binary('add', { vjp: (g) => [g, g], reads: 'none' });
 /** a - b, with broadcasting. */
-export const sub = binary('sub', { vjp: (g) => [g, () => neg(g)] });
+export const sub = binary('sub', { vjp: (g) => [g, () => neg(g)], reads: 'none' });
 /** a · b, elementwise, with broadcasting. */
-export const mul = binary('mul', { vjp: (g, _y, a, b) => [() => mul(g, b), () => mul(g, a)] });
+export const mul = binary('mul', {
+  vjp: (g, _y, a, b) => [() => mul(g, b), () => mul(g, a)],
+  reads: 'inputs',
+});
 /** a / b, with broadcasting. */
 export const div = binary('div', {
   // d(a/b) = da/b - (a/b) db/b

@@ -81,6 +81,10 @@ export class Recorder implements Watcher {
   cut = false;
   private readonly homes = new Map<unknown, number>();
   private readonly cleared = new Set<Tensor>();
+  /** Buffers of storages that were let go. */
+  private readonly away = new Map<Storage, number>();
+  /** Whether what was computed before is computed again: a plan keeps it, so its launches are no part of the recording. */
+  private repeating = 0;
   /** Live intervals by their starts, in order, and the buffers there. */
   private readonly starts: number[] = [];
   private readonly owners: number[] = [];
@@ -102,10 +106,25 @@ export class Recorder implements Watcher {
   }
 
   allocated(offset: number, bytes: number): void {
-    this.enter(offset, { bytes, kind: 'real', source: null, content: null });
+    if (this.repeating === 0) this.enter(offset, { bytes, kind: 'real', source: null, content: null });
+  }
+
+  letGo(storage: Storage): void {
+    this.away.set(storage, this.placeOf(storage.offset)!.buffer);
+  }
+
+  comesBack(storage: Storage, make: () => void): void {
+    this.repeating++;
+    try {
+      make();
+    } finally {
+      this.repeating--;
+    }
+    this.lay(storage.offset, this.away.get(storage)!);
   }
 
   launched(kernel: string, args: readonly number[]): void {
+    if (this.repeating > 0) return;
     const name = kernel as KernelName;
     const { sig } = table[name];
     const owners = new Array<number>(args.length).fill(NUMBER);
@@ -252,15 +271,20 @@ export class Recorder implements Watcher {
     }
   }
 
-  /** Notes a buffer that begins at `offset`; what lay there before is gone. */
+  /** Notes a new buffer that begins at `offset`; what lay there before is gone. */
   private enter(offset: number, buffer: TracedBuffer): void {
-    const id = this.buffers.push(buffer) - 1;
+    this.lay(offset, this.buffers.push(buffer) - 1);
+  }
+
+  /** Notes that buffer `id` lies at `offset` now. */
+  private lay(offset: number, id: number): void {
+    const { bytes } = this.buffers[id]!;
     let at = this.above(offset);
     // Step memory is handed out upwards, so nearly always this is the end of the list.
     const before = at - 1;
     if (before >= 0 && this.starts[before]! + this.buffers[this.owners[before]!]!.bytes > offset) at = before;
     let end = at;
-    while (end < this.starts.length && this.starts[end]! < offset + buffer.bytes) end++;
+    while (end < this.starts.length && this.starts[end]! < offset + bytes) end++;
     this.starts.splice(at, end - at, offset);
     this.owners.splice(at, end - at, id);
   }

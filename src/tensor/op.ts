@@ -2,6 +2,7 @@
 // gradient rules, samples and error cases. Gradient rules are written in ops, so they can be differentiated again.
 import type { Storage } from '../memory/storage.js';
 import { watcher } from '../memory/watcher.js';
+import { showShape } from './errors.js';
 import type { Shape } from './shape.js';
 import { blank, inSomeScope, Tensor, type Node } from './tensor.js';
 
@@ -45,6 +46,10 @@ export interface OpRow<A = any> {
   readonly vjp: Rule<A>;
   /** A faster rule for first order only. */
   readonly vjpFused?: Rule<A>;
+  /** Which values, not only shapes, the gradient rules look at; all of them by default. */
+  readonly reads?: 'inputs' | 'output' | 'none';
+  /** The output is computed so quickly that it may be let go as long as no gradient rule needs it. */
+  readonly cheap?: boolean;
   /** The output shares the memory of input 0 and `forward` is not run. */
   readonly alias?: boolean;
 }
@@ -116,6 +121,24 @@ function record<A>(row: OpRow<A>, xs: readonly Tensor[], attrs: A, y: Tensor): v
   const node: Node = { row, inputs: xs, attrs, id: nextId++, output: y, version: versionOf(xs) };
   y.requiresGrad = true;
   y.node = node;
+  if (!row.alias) settleMemory(node);
+}
+
+/** Says which values the node needs for its gradient rule, and lets go of those that nobody is known to need. */
+function settleMemory({ row, inputs, attrs, output, version }: Node): void {
+  const { reads, cheap = false } = row;
+  for (const { storage } of inputs)
+    if (reads === 'none' || reads === 'output') storage.letGo();
+    else storage.remake = null;
+  if (!cheap || reads === undefined || reads === 'output') return;
+  output.storage.remake = (place) => {
+    if (versionOf(inputs) !== version)
+      throw new Error(
+        `${row.name}: its result, shape ${showShape(output.shape)}, is computed anew, but an input was changed in place; call keep() on it before`,
+      );
+    place();
+    row.forward(output, inputs, attrs);
+  };
 }
 
 export type Op<F> = F & { readonly facts: OpFacts; readonly row?: OpRow };

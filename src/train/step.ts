@@ -67,11 +67,15 @@ export interface TrainStep<B extends unknown[]> {
 /** The constant in torch's clip_grad_norm_, which keeps a gradient of norm 0 as it is. */
 const CLIP_EPS = 1e-6;
 
+/** Bytes of values that are worth being computed again if somebody asks for them after all. */
+const WORTH = 1 << 16;
+
 /** What a recorded step depends on: first, last, and decided micro-batches. */
 const PHASES = ['', 'first', 'last', 'first last', 'decided', 'first decided', 'last decided', 'all'];
 
 function inScope<T>(fn: (scope: Scope) => T): T {
   const scope = openScope();
+  scope.letsGoFrom = WORTH;
   try {
     return fn(scope);
   } finally {

@@ -16,7 +16,10 @@ const STEPS: ((x: Tensor, y: Tensor, random: Random) => Tensor)[] = [
   (x) => x.reshape([24]).reshape([4, 6]),
   (x) => x.transpose().reshape([4, 6]),
   (x) => x.tanh(),
+  (x) => x.relu(),
+  (x) => t.batchNorm(x, { training: true }),
   (x) => x.sub(x.mean(1, { keepdim: true })),
+  (x, y) => x.sub(y),
   (x, y) => t.concat([x.narrow(0, 0, 2), y.narrow(0, 1, 2)], 0),
   (x) => t.concat([x.narrow(1, 3, 3), x.narrow(1, 0, 3)], 1),
   (x, y) => x.matmul(y.transpose()).softmax(-1).matmul(y),
@@ -49,6 +52,7 @@ function gradients(way: Way, seed: number, hoards: boolean): unknown {
   const leaves = leavesOf(random);
   const scope = openScope();
   scope.hoards = hoards;
+  scope.letsGoFrom = 0;
   try {
     const { loss, inner } = graph(leaves, random);
     way(loss, leaves, inner);
