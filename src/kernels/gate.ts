@@ -37,11 +37,30 @@ const GATES: Readonly<Record<string, Gate>> = {
       : shared(o!, a!, b!, n0!, n1!, n2!, a0!, a1!, a2!, b0!, b1!, b2!),
   '7: 6': (alone, shared, cost) => (a, b, c, d, e, f, n) =>
     n! * cost < limits.work ? alone(a!, b!, c!, d!, e!, f!, n!) : shared(a!, b!, c!, d!, e!, f!, n!),
-  '17: 4,5,6,7':
-    (alone, shared, cost) => (c, a, b, bias, batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc, act) =>
+  '18: 5,6,7,8':
+    (alone, shared, cost) => (c, a, b, bias, res, batch, m, n, k, ta, tb, lda, ldb, ldc, sa, sb, sc, act) =>
       batch! * m! * n! * k! * cost < limits.work
-        ? alone(c!, a!, b!, bias!, batch!, m!, n!, k!, ta!, tb!, lda!, ldb!, ldc!, sa!, sb!, sc!, act!)
-        : shared(c!, a!, b!, bias!, batch!, m!, n!, k!, ta!, tb!, lda!, ldb!, ldc!, sa!, sb!, sc!, act!),
+        ? alone(c!, a!, b!, bias!, res!, batch!, m!, n!, k!, ta!, tb!, lda!, ldb!, ldc!, sa!, sb!, sc!, act!)
+        : shared(
+            c!,
+            a!,
+            b!,
+            bias!,
+            res!,
+            batch!,
+            m!,
+            n!,
+            k!,
+            ta!,
+            tb!,
+            lda!,
+            ldb!,
+            ldc!,
+            sa!,
+            sb!,
+            sc!,
+            act!,
+          ),
 };
 
 /** `alone` for little work, `shared` for much. */

@@ -95,6 +95,11 @@ describe.each(wasmBuilds())('threads of the %s build', (build) => {
     expect(kernelFor(engine, 'dot', [0, 0, 0, 1 << 20])).toBe(engine.dot);
   });
 
+  it('has no rest parameter before the commonest kernels', () => {
+    const common: KernelName[] = ['add', 'relu', 'reluGrad', 'sum', 'softmax', 'matmul', 'adamStep'];
+    expect(common.map((name) => engine[name].length)).toEqual(common.map((name) => table[name].sig.length));
+  });
+
   it('is as right when the workers die, and says how many threads are left', async () => {
     setWasmThreads(3);
     const before = memories(engine, 'exp');
