@@ -1,16 +1,22 @@
 // Convolutions as implicit matrix products: panels are packed from the image and go through the same register tile as any
-// product. conv2d is W · columns(x), with the columns made where they are used; its gradients are in their own files.
+// product. conv2d is W · columns(x), with the columns made where they are used; its gradients are in their own files, and so
+// is Winograd's algorithm, which takes 3 × 3 windows where it costs less.
 import { gradInput } from './convInput';
 import { gradWeight } from './convWeight';
 import { Epilogue, RELU } from './epilogue';
 import { Conv } from './geometry';
+import { Part } from './part';
 import { FORWARD, plain } from './plain';
 import { Scratch } from './scratch';
 import { DEPTH, PANEL, Tile } from './tile';
 import { MOST_TAPS, Window } from './window';
+import { suitsWinograd, winograd } from './winograd';
 
 /** More outputs than this would not fit their table. */
 const MOST_BIASES: i32 = 8192;
+
+/** Outputs that fill a register tile of either height: a single image is shared by outputs. */
+const PART: i32 = 12;
 
 /** Sixteen copies of each bias, a row for the tile to start from. */
 class Bias {
@@ -23,10 +29,11 @@ class Bias {
       for (let j: usize = 0; j < 64; j += 16) v128.store(Bias.rows() + (f << 6) + j, b);
     }
   }
-  /** y = bias, or 0. */
-  static fill(y: usize, bias: usize): void {
+  /** y = bias, or 0, for the planes `first` to `last`. */
+  static fill(y: usize, bias: usize, first: i32, last: i32): void {
     const plane = Conv.outPlane();
-    for (let q = 0; q < Conv.n * Conv.k; q++)
+    y += usize(first) * plane;
+    for (let q = first; q < last; q++)
       for (const end = y + plane; y < end; y += 4)
         f32.store(y, bias ? f32.load(bias + (usize(q % Conv.k) << 2)) : 0);
   }
@@ -58,36 +65,61 @@ export function conv2d(
   const size = Conv.oh * Conv.ow;
   if (n * k * size <= 0) return;
   const away = residual ? residual - y : 0;
-  if (Conv.thin() || r * s > MOST_TAPS || (bias && k > MOST_BIASES)) {
-    Bias.fill(y, bias);
+  if (suitsWinograd(Conv.cg, Conv.kg, Conv.oh, Conv.ow)) {
+    const last = Part.to(Conv.kg, PART);
+    winograd(y, x, wt, bias, away, Part.from(Conv.kg, PART), last, act);
+  } else if (Conv.thin() || r * s > MOST_TAPS || (bias && k > MOST_BIASES)) {
+    const first = Part.from(n * k, 1);
+    const last = Part.to(n * k, 1);
+    Bias.fill(y, bias, first, last);
     plain(FORWARD, x, wt, y);
-    Epilogue.finish(y, 0, 1, n * k * size, 0, away, act);
-    return;
-  }
+    Epilogue.finish(y + usize(first) * Conv.outPlane(), 0, 1, (last - first) * size, 0, away, act);
+  } else packed(y, x, wt, bias, away, act);
+}
+
+/** The product with columns(x), panel by panel. */
+function packed(y: usize, x: usize, wt: usize, bias: usize, away: usize, act: i32): void {
+  const first = Part.from(Conv.kg, PART);
+  const last = Part.to(Conv.kg, PART);
+  if (first == last) return;
   Window.ofInput();
-  if (bias) Bias.spread(bias, k);
-  const own = residual ? 0 : act;
-  for (let q = 0; q < n; q++) {
+  if (bias) Bias.spread(bias, Conv.k);
+  const size = Conv.oh * Conv.ow;
+  const own = away ? 0 : act;
+  for (let q = 0; q < Conv.n; q++) {
     for (let p = 0; p < size; p += PANEL) {
       Window.aim(p, min(PANEL, size - p));
-      for (let g = 0; g < groups; g++) panel(y, x, wt, bias, q, g, p, own);
+      for (let g = 0; g < Conv.groups; g++) panel(y, x, wt, bias, q, g, p, first, last, own);
     }
     // Not panel by panel, whose rows lie a plane apart: that took up to a fifth longer than an addition afterwards.
-    if (residual) Epilogue.finish(y + usize(q * k) * Conv.outPlane(), 0, 1, k * size, 0, away, act);
+    const at = y + usize(q * Conv.k + first) * Conv.outPlane();
+    const outputs = Conv.groups > 1 ? Conv.k : last - first;
+    if (away) Epilogue.finish(at, 0, 1, outputs * size, 0, away, act);
   }
 }
 
-/** One group's outputs at sixteen positions of image q, the channels in blocks that fit the panel. */
-function panel(y: usize, x: usize, wt: usize, bias: usize, q: i32, g: i32, p: i32, act: i32): void {
+/** A group's outputs `first` to `last` at sixteen positions of image q, the channels in blocks that fit the panel. */
+function panel(
+  y: usize,
+  x: usize,
+  wt: usize,
+  bias: usize,
+  q: i32,
+  g: i32,
+  p: i32,
+  first: i32,
+  last: i32,
+  act: i32,
+): void {
   const taps = Window.taps;
   const planes = max(1, DEPTH / taps);
   const ldc = Conv.outPlane();
   const row = usize(Conv.cg * taps) << 2;
-  const to = y + usize(q * Conv.k + g * Conv.kg) * ldc + (usize(p) << 2);
+  const to = y + usize(q * Conv.k + g * Conv.kg + first) * ldc + (usize(p) << 2);
   const from = x + usize(q * Conv.c + g * Conv.cg) * Conv.inPlane();
-  const a = wt + usize(g * Conv.kg) * row;
+  const a = wt + usize(g * Conv.kg + first) * row;
   const cols = min(PANEL, Conv.oh * Conv.ow - p);
-  let start = bias ? Bias.rows() + (usize(g * Conv.kg) << 6) : 0;
+  let start = bias ? Bias.rows() + (usize(g * Conv.kg + first) << 6) : 0;
   for (let e = 0; e < Conv.cg; e += planes) {
     const some = min(planes, Conv.cg - e);
     Window.pack(Scratch.b(), from + usize(e) * Conv.inPlane(), Conv.inPlane(), some);
@@ -104,7 +136,7 @@ function panel(y: usize, x: usize, wt: usize, bias: usize, q: i32, g: i32, p: i3
       4,
       Scratch.b(),
       64,
-      Conv.kg,
+      last - first,
       some * taps,
       start,
       step,
@@ -113,7 +145,7 @@ function panel(y: usize, x: usize, wt: usize, bias: usize, q: i32, g: i32, p: i3
     );
     start = 0;
   }
-  if (act > RELU) Epilogue.finish(to, ldc, Conv.kg, cols, 0, 0, act);
+  if (act > RELU) Epilogue.finish(to, ldc, last - first, cols, 0, 0, act);
 }
 
 export function conv2dGradInput(

@@ -5,6 +5,7 @@ import { INPUT, plain } from './plain';
 import { CAPACITY, Scratch } from './scratch';
 import { DEPTH, PANEL, Tile } from './tile';
 import { MOST_TAPS, Window } from './window';
+import { suitsWinograd, winogradInput } from './winograd';
 
 /**
  * The pixels (y, x) with (y + ph) mod sh = a and (x + pw) mod sw = b: only the taps with r dh mod sh = a reach them, and
@@ -73,6 +74,10 @@ class Phase {
 }
 
 export function gradInput(gx: usize, g: usize, wt: usize): void {
+  if (suitsWinograd(Conv.kg, Conv.cg, Conv.h, Conv.w)) {
+    winogradInput(gx, g, wt);
+    return;
+  }
   const weights = Conv.cg * Conv.r * Conv.s;
   const unpacked = Conv.thin() || Conv.r * Conv.s > MOST_TAPS || usize(weights) << 2 > CAPACITY;
   // A phase without taps gets nothing, so strided outputs start from zero.

@@ -220,17 +220,11 @@ const madds = (at: number): Pick<Split, 'work' | 'over' | 'cost'> => ({
   over: [at + 7, at + 8, at + 13],
   cost: 0.05,
 });
-/** Outputs that fill a register tile, and more than make the kernel take its plain path. */
-const TILE = 12;
-/** More biases than this take the plain path: MOST_BIASES of assembly/conv.ts. */
-const MOST_BIASES = 8192;
-
 /** By images; a single one by outputs, unless it is in groups. */
-function imagesOrOutputs(v: readonly number[]): Cut | null {
+function imagesOrOutputs(v: readonly number[]): Cut | 'inside' | null {
   const q = conv(v);
-  const plane = q.oh * q.ow;
-  if (q.n > 1) return along(v, 0, [q.k * plane, q.c * q.h * q.w, 0, 0, q.k * plane]);
-  return q.groups > 1 || q.k > MOST_BIASES ? null : along(v, 4, [plane, 0, q.c * q.r * q.s, 1, plane], TILE);
+  if (q.n > 1) return along(v, 0, [q.k * q.oh * q.ow, q.c * q.h * q.w, 0, 0, q.k * q.oh * q.ow]);
+  return q.groups > 1 ? null : 'inside';
 }
 
 /** By planes; `sizes` are what a plane has behind each pointer. */
