@@ -7,6 +7,8 @@ import { plain, WEIGHT } from './plain';
 import { Scratch } from './scratch';
 import { DEPTH, PANEL, Tile, WIDTH } from './tile';
 import { MOST_TAPS, Window } from './window';
+import { suitsWinogradWeight } from './winograd';
+import { winogradWeight } from './winogradWeight';
 
 /** Rows of columns(x) packed at once, 256 KiB. */
 const ROWS: i32 = 256;
@@ -21,6 +23,10 @@ export function gradWeight(gw: usize, x: usize, g: usize): void {
     const first = Part.from(Conv.k, 1);
     memory.fill(gw + (usize(first * row) << 2), 0, usize((Part.to(Conv.k, 1) - first) * row) << 2);
     if (Conv.n * size > 0) plain(WEIGHT, x, gw, g);
+    return;
+  }
+  if (suitsWinogradWeight()) {
+    winogradWeight(gw, x, g);
     return;
   }
   Window.ofInput();

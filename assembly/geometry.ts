@@ -69,6 +69,11 @@ export class Conv {
   @inline static outPlane(): usize {
     return usize(Conv.oh * Conv.ow) << 2;
   }
+  /** Windows of 3 × 3 in steps of 1, padded so that the gradient by the input is padded too, and not cut. */
+  @inline static plain3(): bool {
+    const steps = Conv.sh == 1 && Conv.sw == 1 && Conv.dh == 1 && Conv.dw == 1;
+    return Conv.r == 3 && Conv.s == 3 && steps && Conv.ph <= 2 && Conv.pw <= 2;
+  }
   /** Depthwise, or nearly: a packed row would serve too few outputs. */
   @inline static thin(): bool {
     return Conv.cg == 1 && Conv.kg < 4;

@@ -12,10 +12,10 @@ const BLOCK: usize = 1 << 19;
 /** Outputs whose sums for sixteen tiles, 24 KiB, stay in L1; a multiple of both register tiles' heights. */
 const BAND: i32 = 24;
 /** Bytes between two matrices beyond their size, so that the sixteen do not meet in one set of L1. */
-const APART: usize = 64;
+export const APART: usize = 64;
 
 /** Channels of which a block of sixteen tiles still has room. */
-const MOST_INPUTS: i32 = 640;
+export const MOST_INPUTS: i32 = 640;
 
 /** One convolution as the algorithm sees it: a gradient by the input is one too, of what it is given. */
 class Side {
@@ -50,7 +50,8 @@ class Side {
   }
 }
 
-class Place {
+/** Where things lie. The transforms' own stage is between the first two. */
+export class Place {
   @inline static sums(): usize {
     return Scratch.b();
   }
@@ -66,30 +67,52 @@ class Place {
   }
 }
 
-/** Measured times of what is not a product, as multiply-adds of vectors that would take as long. */
+/**
+ * Costs of both ways in multiply-adds of vectors, what is not a product by the time it takes. Tiles are counted for an image
+ * alone, whatever the batch: a choice by the whole batch would give an image other bits in another one.
+ */
 class Cost {
-  /** A vector of outputs of the register tile, and one of columns(x). */
+  /** A vector of the register tile's outputs, one of columns(x), and one of packed gradients. */
   static START: f64 = 6;
-  static COLUMNS: f64 = 3.5;
-  /** A vector of tiles, in and out. */
+  static COLUMNS: f64 = 4;
+  static PACKED: f64 = 5;
+  /** A vector of tiles: what windows see, outputs, and gradients of outputs. */
   static INPUTS: f64 = 70;
   static OUTPUTS: f64 = 40;
-  /** One window's, as if two images shared it: by their true number an image alone would not get the same bits. */
+  static GRADIENTS: f64 = 35;
+  /** One window, as if two images shared it. */
   static WEIGHTS: f64 = 10;
+
+  /** Vectors of tiles of an image of h × w. */
+  @inline static tiles(h: i32, w: i32): f64 {
+    return f64(((h + 1) >> 1) * ((w + 1) >> 1)) / 4;
+  }
+  @inline static even(n: i32): f64 {
+    return f64((n + 1) & ~1);
+  }
 }
 
 /** Whether this costs less than products with columns(x), for windows over `ins` channels that give `outs` of h × w. */
 export function suitsWinograd(ins: i32, outs: i32, h: i32, w: i32): bool {
-  const windows = Conv.r == 3 && Conv.s == 3 && Conv.sh == 1 && Conv.sw == 1 && Conv.dh == 1 && Conv.dw == 1;
-  if (!windows || Conv.ph > 2 || Conv.pw > 2 || Conv.oh <= 0 || Conv.ow <= 0 || ins > MOST_INPUTS)
-    return false;
+  if (!Conv.plain3() || Conv.oh <= 0 || Conv.ow <= 0 || ins > MOST_INPUTS) return false;
   const from = f64(ins);
-  const to = f64((outs + 1) & ~1);
+  const to = Cost.even(outs);
   const vectors = f64((h * w + PANEL - 1) / PANEL) * 4;
   const direct = vectors * (to * (9 * from + Cost.START) + 9 * from * Cost.COLUMNS);
-  const tiles = f64(((h + 1) >> 1) * ((w + 1) >> 1)) / 4;
   const products = 16 * to * (from + Cost.START);
-  return tiles * (products + from * Cost.INPUTS + to * Cost.OUTPUTS) + from * to * Cost.WEIGHTS < direct;
+  const tiles = Cost.tiles(h, w) * (products + from * Cost.INPUTS + to * Cost.OUTPUTS);
+  return tiles + from * to * Cost.WEIGHTS < direct;
+}
+
+/** The same for the gradient by the weight. */
+export function suitsWinogradWeight(): bool {
+  if (!Conv.plain3() || Conv.cg > MOST_INPUTS) return false;
+  const ins = f64(Conv.cg);
+  const outs = f64((Conv.kg + PANEL - 1) & ~(PANEL - 1));
+  const vectors = f64(Conv.oh * Conv.ow) / 4;
+  const direct = vectors * (Cost.even(9 * Conv.cg) * outs + 9 * ins * Cost.COLUMNS + outs * Cost.PACKED);
+  const products = 16 * Cost.even(Conv.cg) * outs;
+  return Cost.tiles(Conv.oh, Conv.ow) * (products + ins * Cost.INPUTS + outs * Cost.GRADIENTS) < direct;
 }
 
 /** y = act(x * w + bias + residual) for the outputs `first` to `last` of each group. */
