@@ -3,24 +3,11 @@
 #pragma once
 #include "depthwise.h"
 #include "panels.h"
+#include "winogradconv.h"
 
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
-/** Hands out parts of one block of scratch, each on a cache line. */
-struct Divider {
-  char* next;
-  template <class T>
-  T* take(i64 count) {
-    T* p = reinterpret_cast<T*>(next);
-    next += roundUp(count * static_cast<i64>(sizeof(T)), 64);
-    return p;
-  }
-  static i64 bytes(i64 count, i64 size) { return roundUp(count * size, 64); }
-};
-
-/** Multiplications that are worth a second thread. */
-constexpr i64 CONV_GRAIN = 1 << 17;
 /** Reals that a task copies and keeps at most, so that they stay in L2; vectors of positions that it has at
  * least, so that panels are full. */
 constexpr i64 BAND_REALS = 98304, LEAST_VECTORS = 12;
@@ -142,6 +129,13 @@ static void conv2d(Context& cx, float* y, const float* x, const float* w, const 
     return (r == 3 ? depthwiseForward<3> : depthwiseForward<5>)(cx, y, x, w, bias, after, q);
   const i64 taps = r * s, terms = q.cg * taps, plane = q.oh * q.ow;
   const int threads = n * k * plane * terms < 2 * CONV_GRAIN ? 1 : cx.threads;
+  if (winogradFits(q) && winogradPays(q.cg, q.kg, q.oh, q.ow)) {
+    winograd(
+        cx,
+        {n, groups, q.cg, q.kg, h, width, q.oh, q.ow, ph, pw, q.cg * taps, taps, false, x, w, bias, y, after},
+        threads);
+    return;
+  }
   const Plane image{h, width, q.sh, q.sw};
   const i64 pitch = Padded::forBand(q, 1).pitch;
   const bool gathered = gathers(image, {q.oh, q.ow, pitch}, q.cg, q.kg, taps);

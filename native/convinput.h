@@ -90,6 +90,15 @@ static void conv2dGradInput(Context& cx, float* gx, const float* g, const float*
   const Conv q(n, c, h, width, k, r, s, sh, sw, ph, pw, dh, dw, groups);
   if (n * c * h * width == 0) return;
   if (isDepthwise(q)) return (r == 3 ? depthwiseGradInput<3> : depthwiseGradInput<5>)(cx, gx, g, w, q);
+  const int threads = n * k * q.oh * q.ow * q.cg * r * s < 2 * CONV_GRAIN ? 1 : cx.threads;
+  if (winogradFits(q) && ph <= 2 && pw <= 2 && winogradPays(q.kg, q.cg, h, width)) {
+    const i64 taps = r * s;
+    winograd(cx,
+             {n, groups, q.kg, q.cg, q.oh, q.ow, h, width, 2 - ph, 2 - pw, taps, q.cg * taps, true, g, w,
+              nullptr, gx, Epilogue{}},
+             threads);
+    return;
+  }
   const Overhang high(r, sh, ph, dh), wide(s, sw, pw, dw);
   const i64 gridRows = ceilDiv(h, sh), gridCols = ceilDiv(width, sw);
   const i64 phasesX = least(sw, width), phases = least(sh, h) * phasesX;
@@ -105,7 +114,6 @@ static void conv2dGradInput(Context& cx, float* gx, const float* g, const float*
   // What phases are joined from lies as in the copy, and so far apart.
   const auto apart = [&](i64 rows) { return strided ? roundUp(rows * copy.pitch, W) : 0; };
   const i64 rowReals = (gathered ? 0 : q.kg * copy.pitch) + q.cg * phases * (strided ? copy.pitch : 0);
-  const int threads = n * c * gPlane * allTerms < 2 * CONV_GRAIN ? 1 : cx.threads;
   const Bands cut(n, gridRows, gridCols, rowReals, threads == 1 ? 1 : ceilDiv(4 * threads, groups));
   if (!gathered) copy.rows = high.before + cut.rows + high.after;
   const i64 tiles = ceilDiv(q.cg, CHANNELS), phasePlane = apart(cut.rows),

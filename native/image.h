@@ -7,6 +7,20 @@
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
+/** Hands out parts of one block of scratch, each on a cache line. */
+struct Divider {
+  char* next;
+  template <class T>
+  T* take(i64 count) {
+    T* p = reinterpret_cast<T*>(next);
+    next += roundUp(count * static_cast<i64>(sizeof(T)), 64);
+    return p;
+  }
+  static i64 bytes(i64 count, i64 size) { return roundUp(count * size, 64); }
+};
+
+/** Multiplications that are worth a second thread. */
+constexpr i64 CONV_GRAIN = 1 << 17;
 /** The numbers of a convolution, and what follows from them. */
 struct Conv {
   i64 n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups;

@@ -62,17 +62,21 @@ struct LaneRange {
 #endif
 };
 
-/** The lanes of a mask; the others load as 0 and read nothing. */
+/** The lanes of a mask; the others load as 0, and are neither read nor written. */
 struct Lanes {
 #if defined(__AVX512F__)
   __mmask16 mask;
   INLINE_MEMBER explicit Lanes(uint32_t lanes) : mask(static_cast<__mmask16>(lanes)) {}
   INLINE_MEMBER static vf load(__mmask16 mask, const float* p) { return _mm512_maskz_loadu_ps(mask, p); }
+  INLINE_MEMBER void store(float* p, vf v) const { _mm512_mask_storeu_ps(p, mask, v); }
 #elif defined(__AVX2__)
   vi mask;
   INLINE_MEMBER explicit Lanes(uint32_t from) : mask(-((splat(static_cast<int32_t>(from)) >> lanes()) & 1)) {}
   INLINE_MEMBER static vf load(vi mask, const float* p) {
     return _mm256_maskload_ps(p, reinterpret_cast<__m256i>(mask));
+  }
+  INLINE_MEMBER void store(float* p, vf v) const {
+    _mm256_maskstore_ps(p, reinterpret_cast<__m256i>(mask), v);
   }
 #else
   uint32_t mask;
@@ -83,6 +87,11 @@ struct Lanes {
     for (int k = 0; k < W; ++k)
       if (mask >> k & 1) v[k] = p[k];
     return v;
+  }
+  INLINE_MEMBER void store(float* p, vf v) const {
+    if (mask == (1u << W) - 1) return storeAs(p, v);
+    for (int k = 0; k < W; ++k)
+      if (mask >> k & 1) p[k] = v[k];
   }
 #endif
   INLINE_MEMBER vf load(const float* p) const { return load(mask, p); }
