@@ -41,7 +41,9 @@ static void batchNormChannel(const Batch& q, i64 ch) {
   const float shift = q.x[ch * q.l];
   const vf base = splat(shift);
   double sums[2];
+  const i64 next = q.c * q.l;
   channelTotals<2>(q.n, q.c, q.l, ch, sums, [&](auto how, i64 at, vd* sum) {
+    __builtin_prefetch(q.x + at + next);
     const vf d = how.load(q.x + at, base) - base;
     const vd lo = low(d), hi = high(d);
     sum[0] += lo + hi;
@@ -57,6 +59,7 @@ static void batchNormChannel(const Batch& q, i64 ch) {
   const vf factor = splat(static_cast<float>(q.w[ch] / __builtin_sqrt(variance + q.eps)));
   const vf centre = splat(mean), bias = splat(q.b[ch]);
   eachInChannel(q.n, q.c, q.l, ch, [&](auto how, i64 at) {
+    __builtin_prefetch(q.y + at + next, 1);
     how.store(q.y + at, fma(how.load(q.x + at) - centre, factor, bias));
   });
 }
@@ -102,7 +105,10 @@ static void batchNormGradChannel(const BatchGrad& q, i64 ch) {
   const float mu = q.mean[ch];
   const double inverse = 1 / __builtin_sqrt(q.var[ch] + q.eps), count = static_cast<double>(q.n * q.l);
   double sums[2];
+  const i64 next = q.c * q.l;
   channelTotals<2>(q.n, q.c, q.l, ch, sums, [&](auto how, i64 at, vd* sum) {
+    __builtin_prefetch(q.g + at + next);
+    __builtin_prefetch(q.x + at + next);
     const vf g = how.load(q.g + at), d = how.load(q.x + at) - mu;
     sum[0] += low(g) + high(g);
     sum[1] += low(g) * low(d) + high(g) * high(d);
@@ -113,6 +119,7 @@ static void batchNormGradChannel(const BatchGrad& q, i64 ch) {
   const vf k1 = splat(static_cast<float>(factor)), k2 = splat(static_cast<float>(-inverse * gw / count)),
            k3 = splat(static_cast<float>(-sums[0] / count));
   eachInChannel(q.n, q.c, q.l, ch, [&](auto how, i64 at) {
+    __builtin_prefetch(q.gx + at + next, 1);
     const vf d = how.load(q.x + at) - mu;
     how.store(q.gx + at, k1 * (how.load(q.g + at) + fma(d, k2, k3)));
   });
