@@ -129,7 +129,7 @@ static void conv2d(Context& cx, float* y, const float* x, const float* w, const 
     return (r == 3 ? depthwiseForward<3> : depthwiseForward<5>)(cx, y, x, w, bias, after, q);
   const i64 taps = r * s, terms = q.cg * taps, plane = q.oh * q.ow;
   const int threads = n * k * plane * terms < 2 * CONV_GRAIN ? 1 : cx.threads;
-  if (winogradFits(q) && winogradPays(q.cg, q.kg, q.oh, q.ow)) {
+  if (winogradFits(q) && winogradPays(OUTPUT_TILES, q.cg, q.kg, q.oh, q.ow)) {
     winograd(
         cx,
         {n, groups, q.cg, q.kg, h, width, q.oh, q.ow, ph, pw, q.cg * taps, taps, false, x, w, bias, y, after},

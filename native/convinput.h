@@ -91,7 +91,7 @@ static void conv2dGradInput(Context& cx, float* gx, const float* g, const float*
   if (n * c * h * width == 0) return;
   if (isDepthwise(q)) return (r == 3 ? depthwiseGradInput<3> : depthwiseGradInput<5>)(cx, gx, g, w, q);
   const int threads = n * k * q.oh * q.ow * q.cg * r * s < 2 * CONV_GRAIN ? 1 : cx.threads;
-  if (winogradFits(q) && ph <= 2 && pw <= 2 && winogradPays(q.kg, q.cg, h, width)) {
+  if (winogradFits(q) && ph <= 2 && pw <= 2 && winogradPays(OUTPUT_TILES, q.kg, q.cg, h, width)) {
     const i64 taps = r * s;
     winograd(cx,
              {n, groups, q.kg, q.cg, q.oh, q.ow, h, width, 2 - ph, 2 - pw, taps, q.cg * taps, true, g, w,

@@ -26,7 +26,7 @@ struct Winograd {
 };
 
 /** Panels of a task at most: its transformed inputs take half of L2. */
-constexpr i64 MOST_PANELS = 8;
+constexpr i64 MOST_PANELS = 4;
 
 /** Reals of an element's panel of inputs; a line more than its terms, so that the 16 do not compete for the
  * same places of L1. */
@@ -132,9 +132,7 @@ static void winograd(Context& cx, const Winograd& q, int threads) {
     const i64 t = task % tiles, group = task / tiles;
     const i64 from = tileStart(q.outer, tiles, t), rows = tileStart(q.outer, tiles, t + 1) - from;
     const float* w = q.weights + group * q.inner * q.outer * 9 + from * q.outerStep;
-    for (i64 c = 0; c < q.inner; ++c)
-      transformFilters(filters + task * filterTile + c * FACTOR_STEP, q.inner * FACTOR_STEP,
-                       w + c * q.innerStep, q.outerStep, rows, q.turned);
+    transformFilters(filters + task * filterTile, w, rows, q.outerStep, q.inner, q.innerStep, q.turned);
   });
   parallel(threads, cut.groups * cut.parts * q.groups, [&](i64 task, int worker) {
     const i64 part = task % cut.parts, group = task / cut.parts % q.groups,
