@@ -239,6 +239,8 @@ export const convolution = {
    * y = act(x * w + bias + residual), * being cross-correlation:
    * (y, x, w, bias, residual, n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups, act). bias has k entries or is absent; so may
    * be the residual, which lies as y does. act: a number of {@link ACTIVATIONS}.
+   * 3 × 3 taps by steps of 1 with many channels go by Winograd's algorithm, in tiles of 2 × 2 outputs, here and in both
+   * gradients: NaN and infinities then reach all outputs of the tiles that see them.
    */
   conv2d: {
     sig: 'oiiiinnnnnnnnnnnnnnn',
