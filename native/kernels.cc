@@ -9,6 +9,7 @@
 #include "convgrad.h"
 #include "convinput.h"
 #include "crossentropy.h"
+#include "extreme.h"
 #include "groupnorm.h"
 #include "layernorm.h"
 #include "matmul.h"

@@ -74,12 +74,7 @@ static void softmaxGrad(Context& cx, float* out, const float* g, const float* y,
   eachRow(cx, rows, 3 * cols + 16, [=](i64 row) {
     const float *gs = g + row * cols, *ys = y + row * cols;
     float* to = out + row * cols;
-    double sum = 0;
-    leafTotals<1>(0, cols, &sum, [=](auto how, i64 k, vd* s) {
-      const vf u = how.load(gs + k), v = how.load(ys + k);
-      s[0] += low(u) * low(v) + high(u) * high(v);
-    });
-    const vf mean = splat(static_cast<float>(sum));
+    const vf mean = splat(static_cast<float>(dotLeaf<false>(gs, ys, cols)));
     span(0, cols, [=](auto how, i64 k) { how.store(to + k, how.load(ys + k) * (how.load(gs + k) - mean)); });
   });
 }
@@ -88,7 +83,7 @@ static void logSoftmaxGrad(Context& cx, float* out, const float* g, const float*
   eachRow(cx, rows, 6 * cols + 16, [=](i64 row) {
     const float *gs = g + row * cols, *ys = y + row * cols;
     float* to = out + row * cols;
-    const vf sum = splat(static_cast<float>(foldLeaf<Sum>(gs, cols)));
+    const vf sum = splat(static_cast<float>(sumLeaf(gs, cols)));
     span(0, cols,
          [=](auto how, i64 k) { how.store(to + k, how.load(gs + k) - math::exp(how.load(ys + k)) * sum); });
   });

@@ -189,17 +189,18 @@ static void swatsStep(Context& cx, float* p, const float* g, float* m, float* v,
   const vf lr = splat(cells[0]), eps = splat(cells[6]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
   const Moments moments{m, v, splat(cells[3]), splat(cells[4]), splat(cells[5])};
-  double sums[2];
-  totals<2>(cx, n, 2, sums, [=](auto how, i64 k, vd* sum) {
+  const auto step = [=](auto how, i64 k, vd* sum) {
     const vf x = how.load(p + k);
     const vf d = decay(x, how.load(g + k));
     vf mean, square;
     moments.update(how, k, d, mean, square);
     const vf q = -quotient(lr * mean, root(square) + eps);
     how.store(p + k, x + q);
-    sum[0] += low(q) * low(q) + high(q) * high(q);
-    sum[1] += low(q) * low(d) + high(q) * high(d);
-  });
+    addProducts(sum[0], q, q);
+    addProducts(sum[1], q, d);
+  };
+  double sums[2];
+  totals<2>(cx, n, 2, sums, [=](i64 from, i64 to, double* s) { leafTotals<2>(from, to, s, step); });
   putSplit(dots, sums[0]);
   putSplit(dots + 2, sums[1]);
 }

@@ -198,6 +198,49 @@ INLINE bool any(vi mask) {
 #endif
 }
 
+/** The first lane of a mask that is set; one is. */
+INLINE int firstOf(vi mask) {
+#if defined(__AVX512F__)
+  return __builtin_ctz(_mm512_movepi32_mask(reinterpret_cast<__m512i>(mask)));
+#elif defined(__AVX2__)
+  return __builtin_ctz(_mm256_movemask_ps(reinterpret_cast<__m256>(mask)));
+#elif defined(__SSE2__)
+  return __builtin_ctz(_mm_movemask_ps(reinterpret_cast<__m128>(mask)));
+#else
+  int lane = 0;
+  while (lane < W - 1 && !mask[lane]) ++lane;
+  return lane;
+#endif
+}
+
+/** Whether a NaN has gone by. */
+class Unordered {
+ public:
+  /** Two vectors for the price of one comparison. */
+  INLINE_MEMBER void look(vf a, vf b) {
+#if defined(__AVX512F__)
+    seen_ |= _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q);
+#elif defined(__AVX2__)
+    seen_ |= reinterpret_cast<vi>(_mm256_cmp_ps(a, b, _CMP_UNORD_Q));
+#elif defined(__SSE2__)
+    seen_ |= reinterpret_cast<vi>(_mm_cmpunord_ps(a, b));
+#else
+    seen_ |= (a != a) | (b != b);
+#endif
+  }
+#if defined(__AVX512F__)
+  INLINE_MEMBER bool seen() const { return seen_ != 0; }
+
+ private:
+  __mmask16 seen_ = 0;
+#else
+  INLINE_MEMBER bool seen() const { return any(seen_); }
+
+ private:
+  vi seen_{};
+#endif
+};
+
 /** Whether all lanes are positive, finite and not subnormal. */
 INLINE bool arePositiveNormal(vf x) {
 #if defined(__AVX512F__)

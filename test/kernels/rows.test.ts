@@ -1,42 +1,13 @@
 // Every row of the kernel table, on every engine and instruction set that this machine has, against the row's formula.
 import { afterAll, describe, expect, it } from 'vitest';
-import { activeAddon, backend } from '../../src/kernels/launch.js';
-import { referenceEngine, type Engine } from '../../src/kernels/reference.js';
+import { backend } from '../../src/kernels/launch.js';
 import { kernelNames, table } from '../../src/kernels/table.js';
-import { wasmBuilds, wasmEngine } from '../../src/kernels/wasm.js';
 import { heap } from '../../src/memory/heap.js';
+import { candidates, restoreIsa } from '../support/engines.js';
 import { runCase } from '../support/kernelCase.js';
 import { SEED } from '../support/random.js';
 
-interface Candidate {
-  label: string;
-  engine: () => Engine;
-}
-
-const only = process.env['THALWEG_BACKEND'];
-
-function candidates(): Candidate[] {
-  const found: Candidate[] = [{ label: 'reference', engine: referenceEngine }];
-  if (!only || only === 'native' || only === 'wasm')
-    for (const build of wasmBuilds()) found.push({ label: `wasm ${build}`, engine: () => wasmEngine(build) });
-  const native = activeAddon();
-  for (const isa of native?.addon.isas() ?? [])
-    for (const threads of [1, 2])
-      found.push({
-        label: `native ${isa}, ${threads} thread(s)`,
-        engine: () => {
-          native!.addon.setIsa(isa);
-          native!.addon.setThreads(threads);
-          return native!.engine;
-        },
-      });
-  return found;
-}
-
-const best = activeAddon()?.addon.isa();
-afterAll(() => {
-  if (best) activeAddon()!.addon.setIsa(best);
-});
+afterAll(restoreIsa);
 
 const show = (name: string, args: number[]): string => `${name}(${args.join(', ')})`;
 
