@@ -1,5 +1,6 @@
 // Reductions over the middle of [outer, n, inner], over the rows of a matrix, or over a whole run. Where inner is 1 the
 // lanes lie along the run; else they are columns, and rows are added one after the other, so memory is read in order.
+import { Added, Leaves, Multiplied } from './leaves';
 import { Part } from './part';
 import { Double, Run } from './runs';
 import { Lanes } from './simd';
@@ -29,6 +30,11 @@ function bytes(n: i32): usize {
 }
 
 export function sum(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
+  if (outer == 1 && inner == 1) {
+    const total = Leaves.sum<Added>(x, x, n);
+    if (Part.ends()) f32.store(o, f32(total));
+    return;
+  }
   for (let i = 0; i < outer; i++, o += bytes(inner), x += bytes(n) * usize(inner)) {
     if (inner == 1) f32.store(o, f32(Run.sum(x, n)));
     else {
@@ -88,19 +94,31 @@ function addRow(o: usize, x: usize, size: usize): void {
   for (; j < size; j += 4) f32.store(o + j, f32.load(o + j) + f32.load(x + j));
 }
 
-/** Largest (or, of negated numbers, smallest). NaN wins. */
+/** The order of a search: `best(a, b)` is NaN if either is, `wins(a, b)` whether a is better, `worst()` no better than any. */
 @final
 @unmanaged
 class Most {
-  @inline v(x: v128): v128 {
-    return x;
+  @inline best(a: v128, b: v128): v128 {
+    return Lanes.max(a, b);
+  }
+  @inline wins(a: v128, b: v128): v128 {
+    return f32x4.gt(a, b);
+  }
+  @inline worst(): v128 {
+    return f32x4.splat(-Infinity);
   }
 }
 @final
 @unmanaged
 class Least {
-  @inline v(x: v128): v128 {
-    return f32x4.neg(x);
+  @inline best(a: v128, b: v128): v128 {
+    return Lanes.min(a, b);
+  }
+  @inline wins(a: v128, b: v128): v128 {
+    return f32x4.lt(a, b);
+  }
+  @inline worst(): v128 {
+    return f32x4.splat(Infinity);
   }
 }
 
@@ -109,22 +127,41 @@ class Extreme {
   static of<F>(x: usize, n: i32): f32 {
     const f = changetype<F>(0);
     const end = x + bytes(n);
-    let m0 = f32x4.splat(-Infinity);
+    let m0 = f.worst();
     let m1 = m0;
     let m2 = m0;
     let m3 = m0;
     for (; x + 64 <= end; x += 64) {
-      m0 = Lanes.max(m0, f.v(v128.load(x)));
-      m1 = Lanes.max(m1, f.v(v128.load(x, 16)));
-      m2 = Lanes.max(m2, f.v(v128.load(x, 32)));
-      m3 = Lanes.max(m3, f.v(v128.load(x, 48)));
+      m0 = f.best(m0, v128.load(x));
+      m1 = f.best(m1, v128.load(x, 16));
+      m2 = f.best(m2, v128.load(x, 32));
+      m3 = f.best(m3, v128.load(x, 48));
     }
-    for (; x + 16 <= end; x += 16) m0 = Lanes.max(m0, f.v(v128.load(x)));
-    for (; x < end; x += 4) m1 = Lanes.max(m1, f.v(v128.load32_splat(x)));
-    m0 = Lanes.max(Lanes.max(m0, m1), Lanes.max(m2, m3));
-    m0 = Lanes.max(m0, i32x4.shuffle(m0, m0, 2, 3, 0, 1));
-    m0 = Lanes.max(m0, i32x4.shuffle(m0, m0, 1, 0, 3, 2));
-    return f32x4.extract_lane(f.v(m0), 0);
+    for (; x + 16 <= end; x += 16) m0 = f.best(m0, v128.load(x));
+    for (; x < end; x += 4) m1 = f.best(m1, v128.load32_splat(x));
+    m0 = f.best(f.best(m0, m1), f.best(m2, m3));
+    m0 = f.best(m0, i32x4.shuffle(m0, m0, 2, 3, 0, 1));
+    return f32x4.extract_lane(f.best(m0, i32x4.shuffle(m0, m0, 1, 0, 3, 2)), 0);
+  }
+  /** The best of the only run there is, or its index: the value of each leaf, then the first leaf that has the best. */
+  static whole<F>(o: usize, x: usize, n: i32, index: bool): void {
+    const last = Leaves.to(n);
+    for (let k = Leaves.from(n); k < last; k++)
+      Leaves.put(k, 0, f64(Extreme.of<F>(x + bytes(Leaves.start(k)), Leaves.length(k, n))));
+    if (!Part.ends() || n == 0) return;
+    let leaf = 0;
+    let best = f32(Leaves.get(0, 0));
+    for (let k = 1; k < Leaves.count(n); k++) {
+      const now = f32(Leaves.get(k, 0));
+      if (!v128.any_true(Extreme.beats<F>(f32x4.splat(now), f32x4.splat(best)))) continue;
+      leaf = k;
+      best = now;
+    }
+    if (!index) f32.store(o, best);
+    else {
+      const start = Leaves.start(leaf);
+      f32.store(o, f32(start + Extreme.find(x + bytes(start), Leaves.length(leaf, n), best)));
+    }
   }
   /** Where `value` first stands in a run; NaN stands where NaN is. */
   static find(x: usize, n: i32, value: f32): i32 {
@@ -143,7 +180,10 @@ class Extreme {
     return 0;
   }
   static values<F>(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
-    const f = changetype<F>(0);
+    if (outer == 1 && inner == 1) {
+      Extreme.whole<F>(o, x, n, false);
+      return;
+    }
     const row = bytes(inner);
     for (let i = 0; i < outer; i++, o += row, x += usize(n) * row) {
       if (inner == 1) {
@@ -153,23 +193,44 @@ class Extreme {
       const first = bytes(Part.from(inner, 16));
       const last = bytes(Part.to(inner, 16));
       memory.copy(o + first, x + first, last - first);
-      for (let k: usize = 1; k < usize(n); k++) {
-        const y = x + k * row;
-        let j = first;
-        for (; j + 16 <= last; j += 16)
-          v128.store(o + j, f.v(Lanes.max(f.v(v128.load(o + j)), f.v(v128.load(y + j)))));
-        for (; j < last; j += 4) {
-          const best = Lanes.max(f.v(v128.load32_splat(o + j)), f.v(v128.load32_splat(y + j)));
-          v128.store32_lane(o + j, f.v(best), 0);
-        }
-      }
+      let k = 1;
+      for (; k + 4 <= n; k += 4) Extreme.fourRows<F>(o, x + usize(k) * row, first, last, row);
+      for (; k < n; k++) Extreme.oneRow<F>(o, x + usize(k) * row, first, last);
     }
   }
-  /** Whether y replaces the best so far: greater or NaN, unless that is NaN. */
-  @inline static beats(y: v128, best: v128): v128 {
-    return v128.andnot(v128.or(f32x4.gt(y, best), f32x4.ne(y, y)), f32x4.ne(best, best));
+  private static fourRows<F>(o: usize, x: usize, first: usize, last: usize, row: usize): void {
+    const f = changetype<F>(0);
+    const x1 = x + row;
+    const x2 = x1 + row;
+    const x3 = x2 + row;
+    let j = first;
+    for (; j + 16 <= last; j += 16) {
+      const low = f.best(v128.load(x + j), v128.load(x1 + j));
+      const high = f.best(v128.load(x2 + j), v128.load(x3 + j));
+      v128.store(o + j, f.best(v128.load(o + j), f.best(low, high)));
+    }
+    for (; j < last; j += 4) {
+      const low = f.best(v128.load32_splat(x + j), v128.load32_splat(x1 + j));
+      const high = f.best(v128.load32_splat(x2 + j), v128.load32_splat(x3 + j));
+      v128.store32_lane(o + j, f.best(v128.load32_splat(o + j), f.best(low, high)), 0);
+    }
+  }
+  private static oneRow<F>(o: usize, x: usize, first: usize, last: usize): void {
+    const f = changetype<F>(0);
+    let j = first;
+    for (; j + 16 <= last; j += 16) v128.store(o + j, f.best(v128.load(o + j), v128.load(x + j)));
+    for (; j < last; j += 4)
+      v128.store32_lane(o + j, f.best(v128.load32_splat(o + j), v128.load32_splat(x + j)), 0);
+  }
+  /** Whether y replaces the best so far: better or NaN, unless that is NaN. */
+  @inline static beats<F>(y: v128, best: v128): v128 {
+    return v128.andnot(v128.or(changetype<F>(0).wins(y, best), f32x4.ne(y, y)), f32x4.ne(best, best));
   }
   static indices<F>(o: usize, x: usize, outer: i32, n: i32, inner: i32): void {
+    if (outer == 1 && inner == 1) {
+      Extreme.whole<F>(o, x, n, true);
+      return;
+    }
     const row = bytes(inner);
     for (let i = 0; i < outer; i++, o += row, x += usize(n) * row) {
       if (inner == 1) f32.store(o, f32(Extreme.find(x, n, Extreme.of<F>(x, n))));
@@ -181,7 +242,6 @@ class Extreme {
     }
   }
   private static columns<F>(o: usize, x: usize, n: i32, size: usize, row: usize): void {
-    const f = changetype<F>(0);
     memory.copy(Chunk.row(), x, size);
     memory.fill(o, 0, size);
     for (let k = 1; k < n; k++) {
@@ -191,13 +251,13 @@ class Extreme {
       for (const end = size & ~15; j < end; j += 16) {
         const y = v128.load(x + j);
         const best = v128.load(Chunk.row() + j);
-        const wins = Extreme.beats(f.v(y), f.v(best));
+        const wins = Extreme.beats<F>(y, best);
         v128.store(Chunk.row() + j, v128.bitselect(y, best, wins));
         v128.store(o + j, v128.bitselect(index, v128.load(o + j), wins));
       }
       for (; j < size; j += 4) {
         const y = v128.load32_splat(x + j);
-        if (!v128.any_true(Extreme.beats(f.v(y), f.v(v128.load32_splat(Chunk.row() + j))))) continue;
+        if (!v128.any_true(Extreme.beats<F>(y, v128.load32_splat(Chunk.row() + j)))) continue;
         v128.store32_lane(Chunk.row() + j, y, 0);
         f32.store(o + j, f32(k));
       }
@@ -244,8 +304,10 @@ export function cumsum(o: usize, x: usize, outer: i32, n: i32, inner: i32, rever
 }
 
 export function norm2(o: usize, x: usize, n: i32): void {
-  Double.store(o, Math.sqrt(Double.dot(x, x, n)));
+  const total = Leaves.sum<Multiplied>(x, x, n);
+  if (Part.ends()) Double.store(o, Math.sqrt(total));
 }
 export function dot(o: usize, a: usize, b: usize, n: i32): void {
-  Double.store(o, Double.dot(a, b, n));
+  const total = Leaves.sum<Multiplied>(a, b, n);
+  if (Part.ends()) Double.store(o, total);
 }

@@ -65,7 +65,7 @@ export class Run {
     return sum;
   }
 
-  private static block<F>(a: usize, b: usize, size: usize, by: f32): f64 {
+  static block<F>(a: usize, b: usize, size: usize, by: f32): f64 {
     const f = changetype<F>(0);
     const shift = f32x4.splat(by);
     let s0 = f32x4.splat(0);

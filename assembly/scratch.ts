@@ -1,8 +1,9 @@
 // Memory that kernels write besides their outputs: packing buffers and spare lines. All of it lies in one region of 4 MiB
 // that belongs to this instance, so instances on other threads, each with its own region, do not meet.
 
-/** The region starts after the first page, which holds the constants. */
-let start: usize = 65536;
+/** The first instance's region starts after the first page, which holds the constants. */
+const FIRST: usize = 65536;
+let start: usize = FIRST;
 
 /** Bytes that a convolution may pack of A: what follows B's megabyte, but for the small buffers at the end. */
 export const CAPACITY: usize = (3 << 20) - 4096;
@@ -20,6 +21,10 @@ export class Scratch {
   /** 3 MiB: rows of A. */
   @inline static a(): usize {
     return start + (1 << 20);
+  }
+  /** The first instance's 3 MiB, which all instances reach: where parts of its calls leave what it adds up. */
+  @inline static common(): usize {
+    return FIRST + (1 << 20);
   }
   /** 2 MiB - 4 KiB that matrix products leave alone: they use the first megabyte of A's three. */
   @inline static spare(): usize {

@@ -1,5 +1,7 @@
 // Optimizer updates: one pass over parameters, gradients and state, operation for operation as the rows' formulas, each
 // rounded to float32. A rule is written once for a vector or a lane of memory; scalars are broadcast from their cells.
+import { Leaves } from './leaves';
+import { Part } from './part';
 import { Double } from './runs';
 import { Lanes } from './simd';
 
@@ -229,6 +231,18 @@ export function lionStep(p: usize, g: usize, m: usize, cells: usize, n: i32): vo
 }
 
 export function swatsStep(p: usize, g: usize, m: usize, v: usize, dots: usize, cells: usize, n: i32): void {
+  const last = Leaves.to(n);
+  for (let k = Leaves.from(n); k < last; k++) {
+    const at = usize(Leaves.start(k)) << 2;
+    swatsLeaf(p + at, g + at, m + at, v + at, cells, Leaves.length(k, n), k);
+  }
+  if (!Part.ends()) return;
+  Double.store(dots, Leaves.total(0, n));
+  Double.store(dots + 8, Leaves.total(1, n));
+}
+
+/** The step of one leaf; q q and q d of it are its two quantities. */
+function swatsLeaf(p: usize, g: usize, m: usize, v: usize, cells: usize, n: i32, leaf: i32): void {
   const bytes = usize(n) << 2;
   let i: usize = 0;
   let qq = f64x2.splat(0);
@@ -250,6 +264,6 @@ export function swatsStep(p: usize, g: usize, m: usize, v: usize, dots: usize, c
     sumQQ += q * q;
     sumQD += q * f64(f32x4.extract_lane(d, 0));
   }
-  Double.store(dots, sumQQ);
-  Double.store(dots + 8, sumQD);
+  Leaves.put(leaf, 0, sumQQ);
+  Leaves.put(leaf, 1, sumQD);
 }

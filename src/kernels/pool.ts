@@ -15,13 +15,14 @@ const TURNS = 20_000;
 const NAP = 100;
 const NAPS = 600;
 
-/** What a pool runs: a kernel's number in the module's list, its name, the caller's own instance of it, its cuts, and
- * whether its parts repeat work of each other. */
+/** What a pool runs: a kernel's number in the module's list, its name, the caller's own instance of it, its cuts,
+ * whether a call needs one more after its parts, and whether its parts repeat work of each other. */
 export interface Job {
   readonly index: number;
   readonly name: string;
   readonly alone: Kernel;
   readonly cut: Cutter;
+  readonly ends?: (args: readonly number[]) => boolean;
   readonly repeats?: boolean;
 }
 
@@ -128,6 +129,14 @@ export class Pool {
     this.wait(job, parts);
     if (Atomics.load(cells, CELL.failed) && Atomics.exchange(cells, CELL.failed, 0))
       throw new Error(`wasm: a part of ${job.name} trapped`);
+    if (job.ends?.(args)) this.end(job, args, parts);
+  }
+
+  /** Puts together what the parts wrote down. */
+  private end(job: Job, args: readonly number[], parts: number): void {
+    this.usePart(parts, parts);
+    job.alone(...args);
+    this.usePart(0, 1);
   }
 
   private take(job: Job, at: number): void {

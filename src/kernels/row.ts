@@ -64,6 +64,8 @@ export interface Split {
   readonly cost: number;
   /** Every part does some of the same work over again, so there is one a thread and no more. */
   readonly repeats?: boolean;
+  /** Whether the parts of such a call only write down what one more call, after them, puts together (assembly/leaves.ts). */
+  readonly ends?: (numbers: readonly number[]) => boolean;
   /** The cut of a call with these numbers, `inside` where the kernel cuts itself (assembly/part.ts), or null for none. */
   readonly cut: (numbers: readonly number[]) => Cut | 'inside' | null;
 }

@@ -21,6 +21,14 @@ export const along = (numbers: readonly number[], at: number, steps: readonly nu
   steps,
 });
 
+/** Cuts a reduction of a whole run, whose last number is its length, at its leaves; `cost` in ns an element. */
+export const leaves = (sig: string, cost: number): Split => ({
+  work: [sig.length - 1],
+  cost,
+  ends: () => true,
+  cut: () => 'inside',
+});
+
 /** The work of a call in nanoseconds of one thread. */
 export function workOf({ work, over, cost }: Split, args: readonly number[]): number {
   let units = cost;
@@ -39,10 +47,21 @@ export const ARGUMENTS = 3;
  */
 export type Cutter = (args: readonly number[], count: number, mail: Float64Array) => number;
 
+/** The places of the numbers among a row's arguments. */
+const numbersOf = (sig: string): number[] => [...sig].flatMap((letter, k) => (isPointer(letter) ? [] : [k]));
+
+/** Whether a call of the row needs one more, after its parts. */
+export function ending({ sig, split }: KernelRow): (args: readonly number[]) => boolean {
+  const ends = split?.ends;
+  if (!ends) return () => false;
+  const numbers = numbersOf(sig);
+  return (args) => ends(numbers.map((k) => args[k]!));
+}
+
 export function cutter({ sig, split }: KernelRow): Cutter {
   if (sig.length > SLOTS - ARGUMENTS) throw new Error(`split: ${sig} has too many arguments for the mail`);
   const pointers = [...sig].flatMap((letter, k) => (isPointer(letter) ? [k] : []));
-  const numbers = [...sig].flatMap((letter, k) => (isPointer(letter) ? [] : [k]));
+  const numbers = numbersOf(sig);
   return (args, count, mail) => {
     const cut = split?.cut(numbers.map((k) => args[k]!)) ?? null;
     if (cut === null) return 0;

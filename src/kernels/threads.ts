@@ -6,7 +6,7 @@ import { gate, limits } from './gate.js';
 import { MOST_PARTS, MOST_THREADS, Pool, type Job } from './pool.js';
 import type { Engine, Kernel } from './reference.js';
 import type { KernelRow } from './row.js';
-import { cutter, stripsCutter, workOf } from './split.js';
+import { cutter, ending, stripsCutter, workOf } from './split.js';
 import { kernelNames, table, type KernelName } from './table.js';
 
 /** Milliseconds between two calls that are close together: workers that were woken would have turned so long. */
@@ -106,7 +106,7 @@ export function sharedEngine(
     const { split } = row;
     if (!split) return alone[name];
     const { repeats = false } = split;
-    const job: Job = { index, name, alone: alone[name], cut: cutter(row), repeats };
+    const job: Job = { index, name, alone: alone[name], cut: cutter(row), ends: ending(row), repeats };
     const run = gate(row.sig.length, split, job.alone, (...args) =>
       sharing.run(job, workOf(split, args), args),
     );

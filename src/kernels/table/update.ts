@@ -3,7 +3,7 @@
 // gives the same bits on every engine. State that would become subnormal is stored as 0: WASM has no flush-to-zero, and
 // decayed state of dead units would slow the update several times. Where the denominator is 0 nothing moves.
 import type { Cells, KernelCase, KernelRow, Numbers } from '../row.js';
-import { elements } from '../split.js';
+import { elements, leaves } from '../split.js';
 
 const SMALLEST_NORMAL = 2 ** -126;
 /** Subnormal float32 to 0 (of either sign, to +0); NaN and all else unchanged. */
@@ -208,6 +208,7 @@ export const updates = {
     ulp: 0,
     pairs: 4,
     tolerance: 1e-12,
+    split: leaves('uiuuofn', 1.3),
   },
   /**
    * u = sign(b1 m + (1-b1) d); p = p · decay - lr u; m = b2 m + (1-b2) d.
