@@ -39,8 +39,7 @@ UNARY(abs, 1, magnitude(x))
 UNARY(sign, 1, (x > 0.0f ? splat(1.0f) : x < 0.0f ? splat(-1.0f) : x))
 UNARY(square, 1, x* x)
 UNARY(reciprocal, 2, 1.0f / x)
-UNARY(sqrt, 2, root(x))
-UNARY(rsqrt, 4, 1.0f / root(x))
+UNARY(rsqrt, 4, 1.0f / quickRoot(x))
 UNARY(floor, 1, floorOf(x))
 UNARY(ceil, 1, ceilOf(x))
 UNARY(round, 1, roundEven(x))
@@ -60,6 +59,18 @@ UNARY(erf, 8, math::erf(x))
 UNARY(gelu, 8, math::gelu(x))
 UNARY(geluTanh, 6, math::geluTanh(x))
 #undef UNARY
+
+/** Every second vector goes through the divider, which then works while the others are multiplied. */
+static void sqrt(Context& cx, float* out, const float* in, i64 n) {
+  pieces(cx, n, 2, [=](i64 from, i64 to) {
+    i64 k = from;
+    for (; k + 2 * W <= to; k += 2 * W) {
+      storeAs(out + k, root(loadAs<vf>(in + k)));
+      storeAs(out + k + W, quickRoot(loadAs<vf>(in + k + W)));
+    }
+    span(k, to, [=](auto how, i64 j) { how.store(out + j, root(how.load(in + j))); });
+  });
+}
 
 /** A row (out, g, y, n): the gradient of a unary function from its output or input y. */
 #define GRADIENT(name, weight, value)                                                  \
