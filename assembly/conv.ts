@@ -1,6 +1,7 @@
 // Convolutions as implicit matrix products: panels are packed from the image and go through the same register tile as any
 // product. conv2d is W · columns(x), with the columns made where they are used; its gradients are in their own files, and so
 // is Winograd's algorithm, which takes 3 × 3 windows where it costs less.
+import { Few, few } from './convFew';
 import { gradInput } from './convInput';
 import { gradWeight } from './convWeight';
 import { Epilogue, RELU } from './epilogue';
@@ -65,6 +66,7 @@ export function conv2d(
   const size = Conv.oh * Conv.ow;
   if (n * k * size <= 0) return;
   const away = residual ? residual - y : 0;
+  Few.forward();
   if (suitsWinograd(Conv.cg, Conv.kg, Conv.oh, Conv.ow)) {
     const last = Part.to(Conv.kg, PART);
     winograd(y, x, wt, bias, away, Part.from(Conv.kg, PART), last, act);
@@ -74,6 +76,9 @@ export function conv2d(
     Bias.fill(y, bias, first, last);
     plain(FORWARD, x, wt, y);
     Epilogue.finish(y + usize(first) * Conv.outPlane(), 0, 1, (last - first) * size, 0, away, act);
+  } else if (Few.fits()) {
+    const last = Part.to(Conv.kg, PART);
+    few(y, x, wt, bias, away, Part.from(Conv.kg, PART), last, act);
   } else packed(y, x, wt, bias, away, act);
 }
 

@@ -1,5 +1,6 @@
 // The gradient of a convolution by its input, which is also the transposed convolution: W' · columns(g), one product for
 // each phase of the stride, so that no product is with a zero that the stride put there.
+import { Few, few } from './convFew';
 import { Conv } from './geometry';
 import { INPUT, plain } from './plain';
 import { CAPACITY, Scratch } from './scratch';
@@ -74,8 +75,15 @@ class Phase {
 }
 
 export function gradInput(gx: usize, g: usize, wt: usize): void {
+  Few.backward();
   if (suitsWinograd(Conv.kg, Conv.cg, Conv.h, Conv.w)) {
     winogradInput(gx, g, wt);
+    return;
+  }
+  if (Conv.sh == 1 && Conv.sw == 1 && !Conv.thin() && Few.fits()) {
+    // Turned round, taps start from the last one.
+    const turn = usize(Conv.r * Conv.s - 1) << 2;
+    few(gx, g, wt + turn, 0, 0, 0, Conv.cg, 0);
     return;
   }
   const weights = Conv.cg * Conv.r * Conv.s;

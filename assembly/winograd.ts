@@ -1,6 +1,7 @@
 // Convolutions of 3 × 3 windows in steps of 1 by Winograd's F(2 × 2, 3 × 3): sixteen products of transformed tiles with 16
 // multiplications for each 36 of the sum. A block of transformed tiles stays in L2 while all outputs go by, some at a time,
 // whose sums for sixteen tiles stay in L1 until they are transformed back.
+import { Few } from './convFew';
 import { Conv } from './geometry';
 import { Epilogue, RELU } from './epilogue';
 import { Scratch } from './scratch';
@@ -68,7 +69,7 @@ export class Place {
 }
 
 /**
- * Costs of both ways in multiply-adds of vectors, what is not a product by the time it takes. Tiles are counted for an image
+ * Costs of all ways in multiply-adds of vectors, what is not a product by the time it takes. Tiles are counted for an image
  * alone, whatever the batch: a choice by the whole batch would give an image other bits in another one.
  */
 class Cost {
@@ -76,6 +77,8 @@ class Cost {
   static START: f64 = 6;
   static COLUMNS: f64 = 4;
   static PACKED: f64 = 5;
+  /** A term where panels are not packed. */
+  static FEW: f64 = 1.1;
   /** A vector of tiles: what windows see, outputs, and gradients of outputs. */
   static INPUTS: f64 = 70;
   static OUTPUTS: f64 = 40;
@@ -92,13 +95,15 @@ class Cost {
   }
 }
 
-/** Whether this costs less than products with columns(x), for windows over `ins` channels that give `outs` of h × w. */
+/** Whether this costs less than the direct way, for windows over `ins` channels that give `outs` of h × w. */
 export function suitsWinograd(ins: i32, outs: i32, h: i32, w: i32): bool {
   if (!Conv.plain3() || Conv.oh <= 0 || Conv.ow <= 0 || ins > MOST_INPUTS) return false;
   const from = f64(ins);
   const to = Cost.even(outs);
   const vectors = f64((h * w + PANEL - 1) / PANEL) * 4;
-  const direct = vectors * (to * (9 * from + Cost.START) + 9 * from * Cost.COLUMNS);
+  const terms = 9 * from;
+  const packed = vectors * (to * (terms + Cost.START) + terms * Cost.COLUMNS);
+  const direct = Few.fits() ? vectors * f64(outs) * (terms * Cost.FEW + Cost.START) : packed;
   const products = 16 * to * (from + Cost.START);
   const tiles = Cost.tiles(h, w) * (products + from * Cost.INPUTS + to * Cost.OUTPUTS);
   return tiles + from * to * Cost.WEIGHTS < direct;
