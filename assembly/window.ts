@@ -222,8 +222,20 @@ export class Window {
     Window.zeros(at + bytes, length - before - inside);
   }
 
+  /** The same `sw` columns apart. */
   private static skip(to: usize, row: usize, x: i32, length: i32): void {
-    for (; length > 0; length--, to += 4, x += Window.sw)
-      f32.store(to, u32(x) < u32(Window.w) ? f32.load(row + (usize(x) << 2)) : 0);
+    const step = usize(Window.sw) << 2;
+    const before = x < 0 ? min(length, (Window.sw - 1 - x) / Window.sw) : 0;
+    const inside = x < Window.w ? min(length, (Window.w - 1 - x) / Window.sw + 1) - before : 0;
+    Window.zeros(to, before);
+    let at = to + (usize(before) << 2);
+    const end = at + (usize(max(0, inside)) << 2);
+    let from = row + (usize(x + before * Window.sw) << 2);
+    // Eight columns give four; a fifth is still to come, so the eighth is inside.
+    if (Window.sw == 2)
+      for (; at + 20 <= end; at += 16, from += 32)
+        v128.store(at, i32x4.shuffle(v128.load(from), v128.load(from, 16), 0, 2, 4, 6));
+    for (; at < end; at += 4, from += step) f32.store(at, f32.load(from));
+    Window.zeros(at, length - i32((at - to) >> 2));
   }
 }
