@@ -5,6 +5,7 @@ import { Epilogue, RELU } from './epilogue';
 import { Part } from './part';
 import { Scratch } from './scratch';
 import { Lanes } from './simd';
+import { MOST_TAPS } from './window';
 
 /** Bytes for the copied planes, and for the terms. */
 const PLANES: usize = 1 << 20;
@@ -14,60 +15,67 @@ const MOST_TERMS: i32 = 320;
 const FEW_OUTPUTS: i32 = 8;
 const MOST_TERMS_OF_FEW: i32 = 1024;
 
-/** One convolution as it is computed here: a gradient by the input in steps of 1 is one too, of what it is given. */
+/** One convolution as it is computed here: a phase of a gradient by the input is one too, of what it is given. */
 export class Few {
-  /** What windows look at. */
+  /** What windows look at, their steps, and the padding before it. */
   static h: i32 = 0;
   static w: i32 = 0;
+  static sh: i32 = 0;
+  static sw: i32 = 0;
   static ph: i32 = 0;
   static pw: i32 = 0;
-  static ins: i32 = 0;
-  /** Outputs of a group, and their size. */
-  static outs: i32 = 0;
+  /** Size of the outputs. */
   static oh: i32 = 0;
   static ow: i32 = 0;
-  /** Bytes from one image to the next, read and written. */
-  static from: usize = 0;
-  static to: usize = 0;
-  /** Bytes from one output's weights to the next, from one input's, and from tap to tap. */
+  /** Channels and outputs of a group, and taps of a window. */
+  static ins: i32 = 0;
+  static outs: i32 = 0;
+  static taps: i32 = 0;
+  /** Bytes from one output's weights to the next, and from one input's. */
   static out: usize = 0;
   static inn: usize = 0;
-  static tap: usize = 0;
+  /** Bytes from one image to the next. */
+  static from: usize = 0;
+  static to: usize = 0;
 
+  /** `dy` and `dx`: how far the last taps lie from the first. */
+  static over(h: i32, w: i32, sh: i32, sw: i32, ph: i32, pw: i32, oh: i32, ow: i32, dy: i32, dx: i32): void {
+    Few.h = h;
+    Few.w = w;
+    Few.sh = sh;
+    Few.sw = sw;
+    Few.ph = ph;
+    Few.pw = pw;
+    Few.oh = oh;
+    Few.ow = ow;
+    Few.taps = 0;
+    Copies.rows = oh + dy / sh;
+    Copies.cols = ow + dx / sw;
+  }
+  /** Adds a tap, which lies at (y, x) of the padded image for the first output, and its weight's distance in bytes. */
+  static tap(y: i32, x: i32, weight: i32): void {
+    const plane = usize((y % Few.sh) * Few.sw + (x % Few.sw)) * Copies.plane();
+    const at = Taps.at(Few.taps++);
+    store<usize>(at, plane + (usize((y / Few.sh) * Copies.cols + x / Few.sw) << 2));
+    store<i32>(at, weight, 4);
+  }
   /** Makes the convolution at hand the one to compute. */
   static forward(): void {
-    Few.h = Conv.h;
-    Few.w = Conv.w;
-    Few.ph = Conv.ph;
-    Few.pw = Conv.pw;
+    const dy = (Conv.r - 1) * Conv.dh;
+    const dx = (Conv.s - 1) * Conv.dw;
+    Few.over(Conv.h, Conv.w, Conv.sh, Conv.sw, Conv.ph, Conv.pw, Conv.oh, Conv.ow, dy, dx);
     Few.ins = Conv.cg;
     Few.outs = Conv.kg;
-    Few.oh = Conv.oh;
-    Few.ow = Conv.ow;
-    Few.from = usize(Conv.c) * Conv.inPlane();
-    Few.to = usize(Conv.k) * Conv.outPlane();
     Few.inn = usize(Conv.r * Conv.s) << 2;
     Few.out = usize(Conv.cg) * Few.inn;
-    Few.tap = 4;
-  }
-  /** The same for its gradient by the input, with the windows turned round. */
-  static backward(): void {
-    Few.h = Conv.oh;
-    Few.w = Conv.ow;
-    Few.ph = (Conv.r - 1) * Conv.dh - Conv.ph;
-    Few.pw = (Conv.s - 1) * Conv.dw - Conv.pw;
-    Few.ins = Conv.kg;
-    Few.outs = Conv.cg;
-    Few.oh = Conv.h;
-    Few.ow = Conv.w;
-    Few.from = usize(Conv.k) * Conv.outPlane();
-    Few.to = usize(Conv.c) * Conv.inPlane();
-    Few.out = usize(Conv.r * Conv.s) << 2;
-    Few.inn = usize(Conv.cg) * Few.out;
-    Few.tap = -4;
+    Few.from = usize(Conv.c) * Conv.inPlane();
+    Few.to = usize(Conv.k) * Conv.outPlane();
+    if (Conv.r * Conv.s > MOST_TAPS) return;
+    for (let u = 0; u < Conv.r; u++)
+      for (let v = 0; v < Conv.s; v++) Few.tap(u * Conv.dh, v * Conv.dw, (u * Conv.s + v) << 2);
   }
   @inline static terms(): i32 {
-    return Few.ins * Conv.r * Conv.s;
+    return Few.ins * Few.taps;
   }
   @inline static inPlane(): usize {
     return usize(Few.h * Few.w) << 2;
@@ -78,10 +86,15 @@ export class Few {
   /** Whether this is a way: a copy has to be read more than once, a row needs a vector, and all must fit. */
   static fits(): bool {
     const most = Few.outs > FEW_OUTPUTS ? MOST_TERMS : MOST_TERMS_OF_FEW;
-    if (Conv.r * Conv.s == 1 || Few.terms() > most || Few.ow < 4 || Few.oh < 1) return false;
-    if (Few.ph < 0 || Few.pw < 0) return false;
-    Copies.over();
+    if (Conv.r * Conv.s == 1 || Few.taps == 0 || Few.terms() > most || Few.ow < 4 || Few.oh < 1) return false;
     return Copies.size() <= PLANES && usize((Few.outs + 1) >> 1) * Terms.pair() <= TERMS;
+  }
+}
+
+/** Where the taps lie in a channel's copy, and their weights. */
+class Taps {
+  @inline static at(t: i32): usize {
+    return Scratch.b() + (usize(t) << 3);
   }
 }
 
@@ -90,63 +103,48 @@ class Copies {
   static rows: i32 = 0;
   static cols: i32 = 0;
 
-  static over(): void {
-    Copies.rows = Few.oh + ((Conv.r - 1) * Conv.dh) / Conv.sh;
-    Copies.cols = Few.ow + ((Conv.s - 1) * Conv.dw) / Conv.sw;
-  }
   @inline static plane(): usize {
     return usize(Copies.rows * Copies.cols) << 2;
   }
-  static size(): usize {
-    return usize(Few.ins * Conv.sh * Conv.sw) * Copies.plane();
+  /** All planes of a channel. */
+  @inline static channel(): usize {
+    return usize(Few.sh * Few.sw) * Copies.plane();
+  }
+  @inline static size(): usize {
+    return usize(Few.ins) * Copies.channel();
   }
   @inline static start(): usize {
     return Scratch.a();
-  }
-  /** Where tap (u, v) of channel e lies for the first output. */
-  static at(e: i32, u: i32, v: i32): usize {
-    const y = u * Conv.dh;
-    const x = v * Conv.dw;
-    const plane = (e * Conv.sh + (y % Conv.sh)) * Conv.sw + (x % Conv.sw);
-    const inside = (y / Conv.sh) * Copies.cols + x / Conv.sw;
-    return Copies.start() + usize(plane) * Copies.plane() + (usize(inside) << 2);
   }
 
   /** Copies a group's planes of an image; what lies outside was set to zero before the first. */
   static fill(x: usize): void {
     let to = Copies.start();
     for (let e = 0; e < Few.ins; e++, x += Few.inPlane())
-      for (let a = 0; a < Conv.sh; a++)
-        for (let b = 0; b < Conv.sw; b++, to += Copies.plane())
-          if (Copies.meets(a, Conv.r, Conv.dh, Conv.sh) && Copies.meets(b, Conv.s, Conv.dw, Conv.sw))
-            Copies.phase(to, x, a, b);
-  }
-  /** Whether one of so many taps is of the phase. */
-  private static meets(phase: i32, taps: i32, dilation: i32, step: i32): bool {
-    for (let u = 0; u < taps; u++) if ((u * dilation) % step == phase) return true;
-    return false;
+      for (let a = 0; a < Few.sh; a++)
+        for (let b = 0; b < Few.sw; b++, to += Copies.plane()) Copies.phase(to, x, a, b);
   }
   private static phase(to: usize, x: usize, a: i32, b: i32): void {
     // Columns of the image, counted from the first of the phase that is inside.
-    const first = Few.pw > b ? (Few.pw - b + Conv.sw - 1) / Conv.sw : 0;
+    const first = Few.pw > b ? (Few.pw - b + Few.sw - 1) / Few.sw : 0;
     const behind = Few.w + Few.pw - b;
-    const last = behind > 0 ? min(Copies.cols, (behind - 1) / Conv.sw + 1) : 0;
+    const last = behind > 0 ? min(Copies.cols, (behind - 1) / Few.sw + 1) : 0;
     if (first >= last) return;
     for (let i = 0; i < Copies.rows; i++) {
-      const y = i * Conv.sh + a - Few.ph;
+      const y = i * Few.sh + a - Few.ph;
       if (u32(y) >= u32(Few.h)) continue;
-      const from = x + (usize(y * Few.w + first * Conv.sw + b - Few.pw) << 2);
+      const from = x + (usize(y * Few.w + first * Few.sw + b - Few.pw) << 2);
       Copies.line(to + (usize(i * Copies.cols + first) << 2), from, last - first);
     }
   }
   private static line(to: usize, from: usize, count: i32): void {
     const end = to + (usize(count) << 2);
-    if (Conv.sw == 1) for (; to + 16 <= end; to += 16, from += 16) v128.store(to, v128.load(from));
+    if (Few.sw == 1) for (; to + 16 <= end; to += 16, from += 16) v128.store(to, v128.load(from));
     // Eight pixels give four; a fifth is still to come, so the eighth is inside.
-    if (Conv.sw == 2)
+    if (Few.sw == 2)
       for (; to + 20 <= end; to += 16, from += 32)
         v128.store(to, i32x4.shuffle(v128.load(from), v128.load(from, 16), 0, 2, 4, 6));
-    for (const step = usize(Conv.sw) << 2; to < end; to += 4, from += step) f32.store(to, f32.load(from));
+    for (const step = usize(Few.sw) << 2; to < end; to += 4, from += step) f32.store(to, f32.load(from));
   }
 }
 
@@ -166,13 +164,14 @@ class Terms {
       f32.store(to, bias ? f32.load(bias + ((usize(f) + next) << 2)) : 0, 4);
       to += 16;
       for (let e = 0; e < Few.ins; e++) {
-        let from = wt + usize(f) * Few.out + usize(e) * Few.inn;
-        for (let u = 0; u < Conv.r; u++)
-          for (let v = 0; v < Conv.s; v++, to += 16, from += Few.tap) {
-            store<usize>(to, Copies.at(e, u, v));
-            f32.store(to, f32.load(from), 4);
-            f32.store(to, f32.load(from + next * Few.out), 8);
-          }
+        const weights = wt + usize(f) * Few.out + usize(e) * Few.inn;
+        const copy = Copies.start() + usize(e) * Copies.channel();
+        for (let t = 0; t < Few.taps; t++, to += 16) {
+          const from = weights + load<u32>(Taps.at(t), 4);
+          store<usize>(to, copy + load<usize>(Taps.at(t)));
+          f32.store(to, f32.load(from), 4);
+          f32.store(to, f32.load(from + next * Few.out), 8);
+        }
       }
     }
   }
@@ -204,6 +203,44 @@ export function few(
   }
 }
 
+/** The same without an epilogue for pixels that lie apart: output (i, j) goes to `rows` i + `cols` j, in bytes. */
+export function fewApart(y: usize, x: usize, wt: usize, plane: usize, rows: usize, cols: usize): void {
+  memory.fill(Copies.start(), 0, Copies.size());
+  const group = usize(Conv.kg * Conv.cg * Conv.r * Conv.s) << 2;
+  for (let g = 0; g < Conv.groups; g++) {
+    Terms.fill(wt + usize(g) * group, 0, 0, Few.outs);
+    for (let q = 0; q < Conv.n; q++) {
+      Copies.fill(x + usize(q) * Few.from + usize(g * Few.ins) * Few.inPlane());
+      image(Apart.start(), Few.outs, -Infinity);
+      Apart.spread(y + usize(q) * Few.to + usize(g * Few.outs) * plane, plane, rows, cols);
+    }
+  }
+}
+
+/** Outputs of an image on their way to places that do not lie side by side. */
+class Apart {
+  @inline static start(): usize {
+    return Terms.start() + TERMS;
+  }
+  static size(): usize {
+    return usize(Few.outs) * Few.outPlane();
+  }
+  static spread(y: usize, plane: usize, rows: usize, cols: usize): void {
+    let from = Apart.start();
+    for (let f = 0; f < Few.outs; f++, y += plane) {
+      let row = y;
+      for (let i = 0; i < Few.oh; i++, row += rows)
+        for (let to = row, end = row + usize(Few.ow) * cols; to < end; to += cols, from += 4)
+          f32.store(to, f32.load(from));
+    }
+  }
+}
+
+/** Whether the outputs of an image fit where they wait for being spread. */
+export function fitsApart(): bool {
+  return Few.fits() && Apart.size() <= (1 << 20) - 8192;
+}
+
 /** Where the four vectors of a tile lie: in the copies and in the output, in bytes. */
 class Spots {
   @inline static at(): usize {
@@ -212,6 +249,17 @@ class Spots {
   static set(q: usize, i: i32, j: i32): void {
     store<i32>(Spots.at() + (q << 2), (i * Copies.cols + j) << 2);
     store<i32>(Spots.at() + (q << 2), (i * Few.ow + j) << 2, 16);
+  }
+}
+
+/** A row of a tile on its way to the output. */
+class Out {
+  @inline static put(y: usize, bias: v128, a: v128, b: v128, c: v128, d: v128, lowest: f32): void {
+    const low = f32x4.splat(lowest);
+    v128.store(y + load<usize>(Spots.at(), 16), f32x4.pmax(f32x4.add(a, bias), low));
+    v128.store(y + load<usize>(Spots.at(), 20), f32x4.pmax(f32x4.add(b, bias), low));
+    v128.store(y + load<usize>(Spots.at(), 24), f32x4.pmax(f32x4.add(c, bias), low));
+    v128.store(y + load<usize>(Spots.at(), 28), f32x4.pmax(f32x4.add(d, bias), low));
   }
 }
 
@@ -269,8 +317,8 @@ function tile(y: usize, outs: i32, lowest: f32): void {
       p3 = Lanes.madd(a, x3, p3);
       q3 = Lanes.madd(b, x3, q3);
     }
-    put(y, v128.load32_splat(bias), p0, p1, p2, p3, lowest);
-    put(y + Few.outPlane(), v128.load32_splat(bias, 4), q0, q1, q2, q3, lowest);
+    Out.put(y, v128.load32_splat(bias), p0, p1, p2, p3, lowest);
+    Out.put(y + Few.outPlane(), v128.load32_splat(bias, 4), q0, q1, q2, q3, lowest);
   }
   if (outs) last(y, term, s0, s1, s2, s3, lowest);
 }
@@ -303,14 +351,5 @@ function last(y: usize, term: usize, s0: usize, s1: usize, s2: usize, s3: usize,
     q2 = Lanes.madd(b, v128.load(next + s2), q2);
     q3 = Lanes.madd(b, v128.load(next + s3), q3);
   }
-  put(y, bias, f32x4.add(p0, q0), f32x4.add(p1, q1), f32x4.add(p2, q2), f32x4.add(p3, q3), lowest);
-}
-
-@inline
-function put(y: usize, bias: v128, a: v128, b: v128, c: v128, d: v128, lowest: f32): void {
-  const low = f32x4.splat(lowest);
-  v128.store(y + load<usize>(Spots.at(), 16), f32x4.pmax(f32x4.add(a, bias), low));
-  v128.store(y + load<usize>(Spots.at(), 20), f32x4.pmax(f32x4.add(b, bias), low));
-  v128.store(y + load<usize>(Spots.at(), 24), f32x4.pmax(f32x4.add(c, bias), low));
-  v128.store(y + load<usize>(Spots.at(), 28), f32x4.pmax(f32x4.add(d, bias), low));
+  Out.put(y, bias, f32x4.add(p0, q0), f32x4.add(p1, q1), f32x4.add(p2, q2), f32x4.add(p3, q3), lowest);
 }

@@ -1,6 +1,6 @@
 // The gradient of a convolution by its input, which is also the transposed convolution: W' · columns(g), one product for
 // each phase of the stride, so that no product is with a zero that the stride put there.
-import { Few, few } from './convFew';
+import { Few, few, fewApart, fitsApart } from './convFew';
 import { Conv } from './geometry';
 import { INPUT, plain } from './plain';
 import { CAPACITY, Scratch } from './scratch';
@@ -45,6 +45,32 @@ class Phase {
   static reach(u: i32, across: i32): i32 {
     return across ? (Phase.x + Conv.pw - u * Conv.dw) / Conv.sw : (Phase.y + Conv.ph - u * Conv.dh) / Conv.sh;
   }
+  /** The phase as a convolution of g for convFew.ts: its taps reach from the least to the greatest, beyond which is padding. */
+  static reads(): void {
+    let top = 0;
+    let left = 0;
+    let bottom = 0;
+    let right = 0;
+    for (let u = 0; u < Conv.r; u++)
+      for (let v = 0; v < Conv.s; v++) {
+        if (!Phase.has(u, v)) continue;
+        top = min(top, Phase.reach(u, 0));
+        bottom = max(bottom, Phase.reach(u, 0));
+        left = min(left, Phase.reach(v, 1));
+        right = max(right, Phase.reach(v, 1));
+      }
+    Few.over(Conv.oh, Conv.ow, 1, 1, -top, -left, Phase.rows, Phase.cols, bottom - top, right - left);
+    Few.ins = Conv.kg;
+    Few.outs = Conv.cg;
+    Few.out = usize(Conv.r * Conv.s) << 2;
+    Few.inn = usize(Conv.cg) * Few.out;
+    Few.from = usize(Conv.k) * Conv.outPlane();
+    Few.to = usize(Conv.c) * Conv.inPlane();
+    for (let u = 0; u < Conv.r; u++)
+      for (let v = 0; v < Conv.s; v++)
+        if (Phase.has(u, v))
+          Few.tap(Phase.reach(u, 0) - top, Phase.reach(v, 1) - left, (u * Conv.s + v) << 2);
+  }
   @inline static strided(): bool {
     return Conv.sh > 1 || Conv.sw > 1;
   }
@@ -75,27 +101,28 @@ class Phase {
 }
 
 export function gradInput(gx: usize, g: usize, wt: usize): void {
-  Few.backward();
-  if (suitsWinograd(Conv.kg, Conv.cg, Conv.h, Conv.w)) {
-    winogradInput(gx, g, wt);
-    return;
-  }
-  if (Conv.sh == 1 && Conv.sw == 1 && !Conv.thin() && Few.fits()) {
-    // Turned round, taps start from the last one.
-    const turn = usize(Conv.r * Conv.s - 1) << 2;
-    few(gx, g, wt + turn, 0, 0, 0, Conv.cg, 0);
-    return;
+  const strided = Phase.strided();
+  if (!strided && Conv.r * Conv.s <= MOST_TAPS) {
+    Phase.over(0, 0);
+    Phase.reads();
+    if (suitsWinograd(Conv.kg, Conv.cg, Conv.h, Conv.w)) return winogradInput(gx, g, wt);
+    if (!Conv.thin() && Few.fits()) return few(gx, g, wt, 0, 0, 0, Conv.cg, 0);
   }
   const weights = Conv.cg * Conv.r * Conv.s;
   const unpacked = Conv.thin() || Conv.r * Conv.s > MOST_TAPS || usize(weights) << 2 > CAPACITY;
   // A phase without taps gets nothing, so strided outputs start from zero.
-  if (unpacked || Phase.strided() || Conv.k == 0) memory.fill(gx, 0, usize(Conv.n * Conv.c) * Conv.inPlane());
+  if (unpacked || strided || Conv.k == 0) memory.fill(gx, 0, usize(Conv.n * Conv.c) * Conv.inPlane());
   if (unpacked) plain(INPUT, gx, wt, g);
   else
     for (let a = 0; a < Conv.sh; a++)
       for (let b = 0; b < Conv.sw; b++) {
         Phase.over(a, b);
-        if (Window.taps > 0 && Phase.rows * Phase.cols > 0) phase(gx, g, wt);
+        if (Window.taps == 0 || Phase.rows * Phase.cols <= 0) continue;
+        if (strided) Phase.reads();
+        if (strided && fitsApart()) {
+          const at = gx + (usize(Phase.y * Conv.w + Phase.x) << 2);
+          fewApart(at, g, wt, Conv.inPlane(), usize(Conv.sh * Conv.w) << 2, usize(Conv.sw) << 2);
+        } else phase(gx, g, wt);
       }
 }
 
