@@ -20,21 +20,23 @@ constexpr i64 FACTOR_TILES = 8;
 /** Multiplications that are worth a second thread: two threads pay from about n = 64. */
 constexpr i64 PRODUCT_GRAIN = 1 << 17;
 
-/** Whether B is read where it is: it must lie in rows and stay in L2 beside A and C, unless few rows of C
- * read it. Rows that begin inside a cache line cost two accesses a load: packing them pays earlier. */
+/** Whether B is read where it is: it must lie in rows, and a block of its terms stay in L2 beside A and C,
+ * unless few rows of C read it. Rows that begin inside a cache line cost two accesses a load: packing them
+ * pays earlier. */
 INLINE bool readsInPlace(const Context& cx, const MatrixProduct& q, i64 rows) {
-  const i64 bytes = q.k * q.n * static_cast<i64>(sizeof(float));
-  return !q.tb &&
-         (rows <= 2 * TILE_ROWS || (q.ldb <= 1024 && bytes <= (q.ldb % LINE ? cx.l2 / 4 : cx.l2 * 4 / 5)));
+  const bool aligned = q.ldb % LINE == 0;
+  const i64 bytes = least(q.k, TERMS) * q.n * static_cast<i64>(sizeof(float));
+  const bool stays = q.ldb <= 1024 && bytes <= (aligned ? cx.l2 / 2 : cx.l2 / 4);
+  return !q.tb && (stays || rows <= (aligned ? 4 : 3) * TILE_ROWS);
 }
 
-/** How factors of A reach the tiles: from where they lie; transposed ones in packed tiles, else they would be
- * met page by page; rows a multiple of 2 KiB apart as a copy, because they compete for the same few places of
- * L1. */
+/** How factors of A reach the tiles: from where they lie; transposed ones in packed tiles, if many columns
+ * read them from page to page; rows a multiple of 2 KiB apart as a copy, because they compete for the same
+ * few places of L1. */
 enum class Factors { inPlace, packed, copied };
 
 INLINE Factors factorsOf(const MatrixProduct& q) {
-  if (q.ta) return q.lda > 128 && q.n > 2 * TILE_COLS ? Factors::packed : Factors::inPlace;
+  if (q.ta) return q.lda > 128 && q.n > 8 * TILE_COLS ? Factors::packed : Factors::inPlace;
   return TILE_ROWS > 8 && q.lda % 512 == 0 && q.m >= TILE_ROWS && q.n >= 8 * TILE_COLS ? Factors::copied
                                                                                        : Factors::inPlace;
 }
@@ -63,9 +65,11 @@ struct Block {
 
 /** One tile of rows, i to i + rows, over all columns of a block. `a` is where the tile's factors begin. */
 static void productRows(const MatrixProduct& q, const Block& s, i64 i, i64 rows, const float* a, i64 step) {
-  const bool byTerm = q.ta;
-  const TileKernel wide = byTerm ? tileOf<ByTerm, TILE_VECTORS>(rows) : tileOf<ByRow, TILE_VECTORS>(rows);
-  const TileKernel narrow = byTerm ? tileOf<ByTerm, 1>(rows) : tileOf<ByRow, 1>(rows);
+  const bool packed = factorsOf(q) == Factors::packed;
+  const TileKernel wide = packed ? tileOf<ByTerm, TILE_VECTORS>(rows)
+                          : q.ta ? tileOf<ByFarTerm, TILE_VECTORS>(rows)
+                                 : tileOf<ByRow, TILE_VECTORS>(rows);
+  const TileKernel narrow = q.ta ? tileOf<ByTerm, 1>(rows) : tileOf<ByRow, 1>(rows);
   const float* bias = q.end.bias ? q.end.bias + s.j : nullptr;
   Target target{nullptr, q.ldc, nullptr, W, s.p == 0, s.p + s.terms == q.k, &q.end};
   const auto walk = [&](const float* from, i64 ldb, i64 panel, i64 first, i64 count) {

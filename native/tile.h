@@ -164,6 +164,9 @@ struct ByRow {
 #pragma GCC unroll 8
     for (int k = 0; k < (R + 2) / 3; ++k) ++p[k];
   }
+  /** Asks for factors that come later. */
+  template <int R>
+  INLINE_MEMBER void ask() const {}
 };
 
 /** A's rows lie side by side, its terms `step` apart: a transposed operand, or a packed one. */
@@ -173,8 +176,21 @@ struct ByTerm {
   INLINE_MEMBER ByTerm(const float* a, i64 s) : p(a), step(s) {}
   INLINE_MEMBER vf at(int i) const { return factorAt(p + i); }
   template <int R>
+  INLINE_MEMBER void ask() const {}
+  template <int R>
   INLINE_MEMBER void next() {
     p += step;
+  }
+};
+
+/** A transposed operand where it lies: its terms are far apart, so no hardware brings the next ones. A
+ * gradient by weights of 128 × 512 from 1024 rows takes 616 µs, and 679 without asking ahead. */
+struct ByFarTerm : ByTerm {
+  using ByTerm::ByTerm;
+  template <int R>
+  INLINE_MEMBER void ask() const {
+    __builtin_prefetch(p + NEAR * step);
+    __builtin_prefetch(p + NEAR * step + R - 1);
   }
 };
 
@@ -214,6 +230,7 @@ static void tile(i64 terms, const float* a, i64 step, const float* b, i64 ldb, c
   for (const i64 fetched = terms < SHORT ? 0 : terms - NEAR; k < fetched; ++k) {
 #pragma GCC unroll 8
     for (int v = 0; v < V * W; v += LINE) __builtin_prefetch(b + NEAR * ldb + v);
+    from.template ask<R>();
     addTerm(acc, from, b);
     b += ldb;
   }
