@@ -25,18 +25,26 @@ constexpr i64 PRODUCT_GRAIN = 1 << 17;
  * pays earlier. */
 INLINE bool readsInPlace(const Context& cx, const MatrixProduct& q, i64 rows) {
   const bool aligned = q.ldb % LINE == 0;
-  const i64 bytes = least(q.k, TERMS) * q.n * static_cast<i64>(sizeof(float));
-  const bool stays = q.ldb <= 1024 && bytes <= (aligned ? cx.l2 / 2 : cx.l2 / 4);
+  const i64 row = q.n * static_cast<i64>(sizeof(float)), block = least(q.k, TERMS) * row;
+  const bool stays =
+      q.ldb <= 1024 && (aligned ? q.k * row <= cx.l2 * 4 / 5 && block <= cx.l2 / 2 : q.k * row <= cx.l2 / 4);
   return !q.tb && (stays || rows <= (aligned ? 4 : 3) * TILE_ROWS);
 }
 
-/** How factors of A reach the tiles: from where they lie; transposed ones in packed tiles, if many columns
- * read them from page to page; rows a multiple of 2 KiB apart as a copy, because they compete for the same
- * few places of L1. */
+/** Elements of a transposed A that are read where they lie: two megabytes, which L2 may hold; pieces of rows
+ * that come from further away come too late. */
+constexpr i64 NEAR_FACTORS = 1 << 19;
+
+/** How factors of A reach the tiles: from where they lie; transposed ones in packed tiles, if they are many
+ * or many columns read them from page to page; rows a multiple of 2 KiB apart as a copy, because they compete
+ * for the same few places of L1. */
 enum class Factors { inPlace, packed, copied };
 
 INLINE Factors factorsOf(const MatrixProduct& q) {
-  if (q.ta) return q.lda > 128 && q.n > 8 * TILE_COLS ? Factors::packed : Factors::inPlace;
+  if (q.ta) {
+    const i64 most = q.m * q.k > NEAR_FACTORS ? 2 * TILE_COLS : 8 * TILE_COLS;
+    return q.lda > 128 && q.n > most ? Factors::packed : Factors::inPlace;
+  }
   return TILE_ROWS > 8 && q.lda % 512 == 0 && q.m >= TILE_ROWS && q.n >= 8 * TILE_COLS ? Factors::copied
                                                                                        : Factors::inPlace;
 }
