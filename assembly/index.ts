@@ -15,7 +15,7 @@ export * from './layerNorm';
 export { groupNorm, groupNormGrad } from './groupNorm';
 export { attention } from './attention';
 export { attentionGrad } from './attentionGrad';
-export { gruCell, gruCellGrad, lstmCell, lstmCellGrad } from './recurrent';
+export { gru, gruGrad, lstm, lstmGrad } from './recurrent';
 export { dropout, normal, uniform } from './random';
 export {
   adaboundStep,

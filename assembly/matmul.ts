@@ -46,8 +46,8 @@ export function product(
   }
   // One pass over B is enough when A has few rows; a B that fits L1 needs no packing either.
   const direct = tb == 0 && alpha == 1 && (m <= 4 || usize(k) * ldb <= IN_PLACE);
-  // A tile begins with the bias, which is the same as adding it to a sum, but not to the first of several.
-  const begins = k <= DEPTH;
+  // A tile begins with the bias, which is the same as adding it to a sum, but not to the first of several, nor to C.
+  const begins = k <= DEPTH && !adds;
   const after = (begins ? 0 : bias) | residual;
   for (let j = 0; j < n; j += WIDTH) {
     const width = min(WIDTH, n - j);

@@ -11,7 +11,7 @@ export class Vector {
     return (m == 1 || n == 1) && k > 0 && k <= LONGEST && m <= LONGEST && n <= LONGEST;
   }
 
-  /** c = from + alpha op(A) op(B) for m or n of 1, from = c where `adds`, else bias or 0. Strides in bytes. */
+  /** c = from + alpha op(A) op(B) + bias for m or n of 1, from = c where `adds`, else 0. Strides in bytes. */
   static product(
     c: usize,
     a: usize,
@@ -40,7 +40,7 @@ export class Vector {
     const step: usize = isRow ? 4 : ldc;
     const biasStep: usize = isRow && bias ? 4 : 0;
     for (let i: usize = 0; i < usize(count); i++, c += step, bias += biasStep) {
-      const from: f32 = adds ? f32.load(c) : bias ? f32.load(bias) : 0;
+      const from: f32 = (adds ? f32.load(c) : 0) + (bias ? f32.load(bias) : 0);
       f32.store(c, from + alpha * f32.load(Scratch.a() + (i << 2)));
     }
   }

@@ -183,24 +183,52 @@ inline void attentionGrad(const Count* n, Count* e) {
   e[9] = c.mask;
 }
 
-/** batch, hidden */
-inline void lstmCell(const Count* n, Count* e) {
-  every(e, n[0] * n[1]);
-  e[2] = e[3] = e[4] = Count(4) * n[0] * n[1];
+/** time, batch, inputs, hidden */
+struct WalkCounts {
+  Count state, states, gates, x, ofX, ofH;
+  explicit WalkCounts(const Count* n)
+      : state(n[1] * n[3]),
+        states((n[0] + Count(1)) * state),
+        gates(Count(4) * n[0] * state),
+        x(n[0] * n[1] * n[2]),
+        ofX(n[2] * n[3]),
+        ofH(n[3] * n[3]) {}
+};
+inline void lstm(const Count* n, Count* e) {
+  const WalkCounts c(n);
+  e[0] = e[1] = c.states;
+  e[2] = c.gates;
+  e[3] = c.x;
+  e[4] = Count(4) * c.ofX;
+  e[5] = Count(4) * c.ofH;
+  e[6] = e[7] = Count(4) * n[3];
 }
-inline void lstmCellGrad(const Count* n, Count* e) {
-  every(e, n[0] * n[1]);
-  e[0] = e[5] = Count(4) * n[0] * n[1];
+inline void gru(const Count* n, Count* e) {
+  const WalkCounts c(n);
+  e[0] = c.states;
+  e[1] = c.gates;
+  e[2] = c.x;
+  e[3] = Count(3) * c.ofX;
+  e[4] = Count(3) * c.ofH;
+  e[5] = e[6] = Count(3) * n[3];
 }
-inline void gruCell(const Count* n, Count* e) {
-  every(e, n[0] * n[1]);
-  e[1] = Count(4) * n[0] * n[1];
-  e[2] = e[3] = Count(3) * n[0] * n[1];
+/** time, batch, hidden */
+inline void lstmGrad(const Count* n, Count* e) {
+  const Count state = n[1] * n[2];
+  e[0] = e[4] = Count(4) * n[0] * state;
+  e[1] = e[2] = state;
+  e[3] = n[0] * state;
+  e[5] = (n[0] + Count(1)) * state;
+  e[6] = Count(4) * n[2] * n[2];
 }
-inline void gruCellGrad(const Count* n, Count* e) {
-  every(e, n[0] * n[1]);
-  e[0] = e[1] = Count(3) * n[0] * n[1];
-  e[6] = Count(4) * n[0] * n[1];
+inline void gruGrad(const Count* n, Count* e) {
+  const Count state = n[1] * n[2];
+  e[0] = e[1] = Count(3) * n[0] * state;
+  e[2] = e[3] = state;
+  e[4] = n[0] * state;
+  e[5] = Count(4) * n[0] * state;
+  e[6] = (n[0] + Count(1)) * state;
+  e[7] = Count(3) * n[2] * n[2];
 }
 
 /** Behind a stream's pointer lie four words. */

@@ -1,31 +1,45 @@
-// The cells of the recurrent layers: one time step as a kernel, and as ops for gradients of gradients. Both say the same
-// of one cell; ops/recurrent.ts walks them through time.
+// The cells of the recurrent layers: a walk through time as a kernel, and one step as ops for gradients of gradients. Both
+// say the same of one cell.
 import { launch } from '../kernels/launch.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { concat, split } from './join.js';
 import { add, mul, sigmoid, sub, tanh } from './pointwise.js';
 
-/** Addresses of a step: hidden state and, where there is one, cell state, before and after; products with x and with h. */
-export interface StepPlaces {
+/** Addresses of a walk forwards: states in the order of time, one more than there are steps, gates and inputs. */
+export interface WalkPlaces {
   h: number;
   c: number;
-  /** Four blocks that the backward step needs. */
-  saved: number;
+  /** Four blocks a step, which the way back needs. */
+  gates: number;
   x: number;
-  product: number;
-  hBefore: number;
-  cBefore: number;
+  /** Weights [inputs, blocks · hidden] and [hidden, blocks · hidden]. */
+  wx: number;
+  wh: number;
+  /** 0 where there is none. */
+  bx: number;
+  bh: number;
 }
 
-/** Addresses of a backward step: gradients by both products and of what is carried, from those by h'. */
-export interface GradPlaces extends Pick<StepPlaces, 'saved' | 'c' | 'hBefore' | 'cBefore'> {
+/** Addresses of a walk back: gradients by both products, and of what goes on from step to step, from those by outputs. */
+export interface BackPlaces {
   gx: number;
   gProduct: number;
-  carried: number;
-  /** The parts of the gradient by h', from the output and from the next step's product; the latter 0 at the last step. */
-  gy: number;
   gh: number;
-  carry: number;
+  carried: number;
+  gy: number;
+  gates: number;
+  /** Cell states, or hidden states where there are none. */
+  states: number;
+  /** Weights [blocks · hidden, hidden]. */
+  wh: number;
+}
+
+/** How many steps of how many rows; `reverse` 1 for steps from the last time to the first. */
+export interface WalkSizes {
+  time: number;
+  batch: number;
+  hidden: number;
+  reverse: 0 | 1;
 }
 
 /** A step's outcome in ops: the state [h', c'] or [h'], and what `back` needs. */
@@ -39,8 +53,9 @@ export interface Cell {
   readonly blocks: number;
   /** Whether there is a cell state; its gradient is then what is carried from step to step. */
   readonly cells: boolean;
-  run(at: StepPlaces, batch: number, hidden: number): void;
-  runGrad(at: GradPlaces, batch: number, hidden: number): void;
+  run(at: WalkPlaces, sizes: WalkSizes, inputs: number): void;
+  /** `through`: whether the gradient by the state that the walk starts from is wanted as far as it comes through the product. */
+  runGrad(at: BackPlaces, sizes: WalkSizes, through: 0 | 1): void;
   step(x: Tensor, product: Tensor, state: readonly Tensor[]): StepTensors;
   /** Gradients [by x, by the product, of what is carried]. */
   back(gh: Tensor, carry: Tensor | null, saved: readonly Tensor[]): [Tensor, Tensor, Tensor];
@@ -54,22 +69,27 @@ const tanhSlope = (t: Tensor): Tensor => mul(sub(1, t), add(1, t));
 export const lstmCell: Cell = {
   blocks: 4,
   cells: true,
-  run: (at, batch, hidden) =>
-    launch('lstmCell', at.h, at.c, at.saved, at.x, at.product, at.cBefore, batch, hidden),
-  runGrad: (at, batch, hidden) =>
+  run: (at, { time, batch, hidden, reverse }, inputs) =>
     launch(
-      'lstmCellGrad',
-      at.gx,
-      at.carried,
-      at.gy,
-      at.gh,
-      at.carry,
-      at.saved,
-      at.cBefore,
+      'lstm',
+      at.h,
       at.c,
+      at.gates,
+      at.x,
+      at.wx,
+      at.wh,
+      at.bx,
+      at.bh,
+      time,
       batch,
+      inputs,
       hidden,
+      reverse,
     ),
+  runGrad: (at, { time, batch, hidden, reverse }, through) => {
+    const { gx, gh, carried, gy, gates, states, wh } = at;
+    launch('lstmGrad', gx, gh, carried, gy, gates, states, wh, time, batch, hidden, reverse, through);
+  },
   step: (x, product, [, c]) => {
     const [a, b, d, e] = blocksOf(add(x, product), 4) as [Tensor, Tensor, Tensor, Tensor];
     const [i, f, g, o] = [sigmoid(a), sigmoid(b), tanh(d), sigmoid(e)];
@@ -98,21 +118,27 @@ export const lstmCell: Cell = {
 export const gruCell: Cell = {
   blocks: 3,
   cells: false,
-  run: (at, batch, hidden) => launch('gruCell', at.h, at.saved, at.x, at.product, at.hBefore, batch, hidden),
-  runGrad: (at, batch, hidden) =>
+  run: (at, { time, batch, hidden, reverse }, inputs) =>
+    launch('gru', at.h, at.gates, at.x, at.wx, at.wh, at.bx, at.bh, time, batch, inputs, hidden, reverse),
+  runGrad: (at, { time, batch, hidden, reverse }, through) => {
+    const { gx, gProduct, gh, carried, gy, gates, states, wh } = at;
     launch(
-      'gruCellGrad',
-      at.gx,
-      at.gProduct,
-      at.carried,
-      at.gy,
-      at.gh,
-      at.carry,
-      at.saved,
-      at.hBefore,
+      'gruGrad',
+      gx,
+      gProduct,
+      gh,
+      carried,
+      gy,
+      gates,
+      states,
+      wh,
+      time,
       batch,
       hidden,
-    ),
+      reverse,
+      through,
+    );
+  },
   step: (x, product, [h]) => {
     const [xr, xz, xn] = blocksOf(x, 3) as [Tensor, Tensor, Tensor];
     const [pr, pz, pn] = blocksOf(product, 3) as [Tensor, Tensor, Tensor];

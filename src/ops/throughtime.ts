@@ -1,11 +1,11 @@
-// The walk of a recurrent layer through time, in launches: forwards, and back (Werbos, 1990: backpropagation through time).
-// Steps go in spans of about SPAN rows of the batch: what is wanted of all rows of a span, products with inputs and the
-// gradients by weights, are single products, and what lies between them stays in the second cache.
+// The walk of a recurrent layer through time, in launches: forwards in one, and back (Werbos, 1990: backpropagation through
+// time) in spans of about SPAN rows of the batch: what is wanted of all rows of a span, the gradients by inputs and weights,
+// are single products, and what lies between them stays in the second cache.
 import { launch } from '../kernels/launch.js';
 import { Storage } from '../memory/storage.js';
 import type { Shape } from '../tensor/shape.js';
 import { blank, type Tensor } from '../tensor/tensor.js';
-import type { Cell, StepPlaces } from './cells.js';
+import type { Cell, WalkSizes } from './cells.js';
 import { launchCopy } from './copy.js';
 
 export interface Attrs {
@@ -14,7 +14,7 @@ export interface Attrs {
   biases: readonly [boolean, boolean];
   /** What the cells saved for their backward steps, by time. */
   saved?: Storage;
-  /** Cell states after each step but the last, in the order of the steps. */
+  /** Cell states in the order of time, that before the first step next to the first step's. */
   cells?: Storage;
 }
 
@@ -56,9 +56,8 @@ export class Layout {
   readonly time: number;
   readonly batch: number;
   readonly hidden: number;
-  /** Elements of a state, and of a product. */
+  /** Elements of a state. */
   readonly state: number;
-  readonly product: number;
   private readonly first: number;
   private readonly way: 1 | -1;
 
@@ -72,7 +71,6 @@ export class Layout {
     this.batch = batch!;
     this.hidden = hidden!;
     this.state = this.batch * this.hidden;
-    this.product = this.state * cell.blocks;
     this.first = !reverse || cell.cells ? 1 : 0;
     this.way = reverse ? -1 : 1;
   }
@@ -92,6 +90,17 @@ export class Layout {
   get outputs(): number {
     return this.first;
   }
+  /** Row of the hidden states' first in the order of time, which is the start or, in reverse, the end of the walk. */
+  get states(): number {
+    return this.reverse ? this.first : this.first - 1;
+  }
+  /** Among states in the order of time: where the walk starts, and where it ends. */
+  get ends(): [start: number, end: number] {
+    return this.reverse ? [this.time, 0] : [0, this.time];
+  }
+  sizes(steps: number): WalkSizes {
+    return { time: steps, batch: this.batch, hidden: this.hidden, reverse: this.reverse ? 1 : 0 };
+  }
   /** Steps in the order of the walk, in spans. */
   spans(): Span[] {
     const steps = Math.max(1, Math.floor(SPAN / Math.max(1, this.batch)));
@@ -105,101 +114,62 @@ export class Layout {
 
 /** Steps from..to, whose times are neighbours. */
 class Span {
+  readonly steps: number;
   readonly rows: number;
   /** The earliest time. */
   readonly start: number;
   constructor(
-    private readonly layout: Layout,
+    layout: Layout,
     readonly from: number,
-    readonly to: number,
+    to: number,
   ) {
-    this.rows = (to - from) * layout.batch;
+    this.steps = to - from;
+    this.rows = this.steps * layout.batch;
     this.start = Math.min(layout.at(from), layout.at(to - 1));
   }
-  /** Place of a step in what is kept for a span. */
-  place(k: number): number {
-    return this.layout.at(k) - this.start;
-  }
-  /** Row of the first of the hidden states that the steps start from, in the order of time. */
-  get before(): number {
-    return Math.min(this.layout.row(this.from - 1), this.layout.row(this.to - 2));
-  }
 }
 
-/** Addresses of rows and steps in the tensors of one run. */
-class Places {
-  constructor(
-    readonly at: Layout,
-    private readonly y: Tensor,
-    private readonly c: Tensor | undefined,
-    private readonly a: Attrs,
-  ) {}
-
-  /** The width is the result's: what is staged takes it over. */
-  of(storage: Storage, elements: number): number {
-    return storage.address() + elements * this.y.storage.width;
-  }
-  row(k: number): number {
-    return this.of(this.y.storage, k * this.at.state);
-  }
-  /** Hidden state after step k; that before the first step for -1. */
-  h(k: number): number {
-    return this.row(this.at.row(k));
-  }
-  /** Cell state after step k. */
-  private cell(k: number): number {
-    const { state, time, cellRow } = this.at;
-    if (!this.c) return 0;
-    if (k < 0) return this.c.storage.address();
-    return k < time - 1 ? this.of(this.a.cells!, k * state) : this.of(this.y.storage, cellRow * state);
-  }
-  /** What both directions of step k read or write. */
-  step(k: number): Pick<StepPlaces, 'c' | 'saved' | 'hBefore' | 'cBefore'> {
-    const saved = this.of(this.a.saved!, 4 * this.at.at(k) * this.at.state);
-    return { c: this.cell(k), saved, hBefore: this.h(k - 1), cBefore: this.cell(k - 1) };
-  }
-}
-
-/** m × n product of an m × k matrix with a k × n one, transposed or not, all dense. */
-function product(
-  o: number,
-  a: number,
-  b: number,
-  bias: number,
-  m: number,
-  n: number,
-  k: number,
-  tb: 0 | 1 = 0,
-): void {
-  launch('matmul', o, a, b, bias, 0, 1, m, n, k, 0, tb, k, tb ? k : n, n, 0, 0, 0, 0);
-}
+/** The address of an element. The width is the storage's: what is staged takes it over. */
+const place = (storage: Storage, elements: number): number => storage.address() + elements * storage.width;
 
 const addressOf = (t: Tensor | undefined): number => t?.storage.address() ?? 0;
+
+/** [rows, cols] from [cols, rows]. */
+function turned(w: Tensor): Storage {
+  const [cols, rows] = w.shape as [number, number];
+  const out = Storage.inScope(w.size);
+  launchCopy(out, 0, w.storage, 0, [rows, cols], [cols, 1], [1, rows]);
+  return out;
+}
+
+const copyState = (to: Storage, toStart: number, from: Storage, fromStart: number, n: number): void =>
+  launchCopy(to, toStart, from, fromStart, [n], [1], [1]);
 
 /** Writes all states into y; returns what `a` keeps for the way back. */
 export function throughTime(cell: Cell, y: Tensor, xs: readonly Tensor[], a: Attrs): Storage[] {
   const { x, wx, wh, h, c, bx, bh } = unpack(cell, a, xs);
   const at = new Layout(cell, x.shape, wh.shape, a.reverse);
-  const [wide, inputs] = wx.shape as [number, number];
-  a.saved = Storage.inScope(4 * at.time * at.state);
-  a.cells = Storage.inScope(cell.cells ? Math.max(1, (at.time - 1) * at.state) : 1);
-  const places = new Places(at, y, c, a);
-  const spans = at.spans();
-  const [fromX, fromH] = [Storage.inScope(spans[0]!.rows * wide), Storage.inScope(at.product)];
-  // Laid out once for all steps, so that no product has to.
-  const turned = Storage.inScope(wh.size);
-  launchCopy(turned, 0, wh.storage, 0, [at.hidden, wide], [wide, 1], [1, at.hidden]);
-  launchCopy(y.storage, at.row(-1) * at.state, h.storage, 0, [at.state], [1], [1]);
-  for (const span of spans) {
-    const input = places.of(x.storage, span.start * at.batch * inputs);
-    product(fromX.address(), input, wx.storage.address(), addressOf(bx), span.rows, wide, inputs, 1);
-    for (let k = span.from; k < span.to; k++) {
-      const step = places.step(k);
-      product(fromH.address(), step.hBefore, turned.address(), addressOf(bh), at.batch, wide, at.hidden);
-      const own = places.of(fromX, span.place(k) * at.product);
-      cell.run({ ...step, h: places.h(k), x: own, product: fromH.address() }, at.batch, at.hidden);
-    }
-  }
+  const { time, state } = at;
+  a.saved = Storage.inScope(4 * time * state);
+  a.cells = Storage.inScope(cell.cells ? (time + 1) * state : 1);
+  const [start, end] = at.ends;
+  copyState(y.storage, at.row(-1) * state, h.storage, 0, state);
+  if (c) copyState(a.cells, start * state, c.storage, 0, state);
+  cell.run(
+    {
+      h: place(y.storage, at.states * state),
+      c: a.cells.address(),
+      gates: a.saved.address(),
+      x: x.storage.address(),
+      wx: turned(wx).address(),
+      wh: turned(wh).address(),
+      bx: addressOf(bx),
+      bh: addressOf(bh),
+    },
+    at.sizes(time),
+    wx.shape[1]!,
+  );
+  if (c) copyState(y.storage, at.cellRow * state, a.cells, end * state, state);
   return [a.saved, a.cells];
 }
 
@@ -230,10 +200,10 @@ class BiasGrad {
   ) {
     this.sums = bias?.requiresGrad ? Storage.inScope(spans * bias.size) : null;
   }
-  add(places: Places, gProduct: number, rows: number): void {
+  add(gProduct: number, rows: number): void {
     if (!this.sums) return;
     const wide = this.bias!.size;
-    launch('sum', places.of(this.sums, this.done++ * wide), gProduct, 1, rows, wide);
+    launch('sum', place(this.sums, this.done++ * wide), gProduct, 1, rows, wide);
   }
   total(): Tensor | null {
     if (!this.sums) return null;
@@ -246,13 +216,12 @@ class BiasGrad {
 /** What a walk back fills: what is kept of a span, what goes from step to step, and the gradients. */
 class WayBack {
   private readonly at: Layout;
-  private readonly places: Places;
   private readonly in: Parts<Tensor>;
   private readonly wide: number;
   private readonly byX: Storage;
   private readonly byProduct: Storage;
   private readonly gh: Tensor;
-  private readonly carried: readonly [Tensor, Tensor];
+  private readonly carried: Tensor;
   private readonly gx: Tensor | null;
   private readonly weights: readonly [WeightGrad, WeightGrad];
   private readonly biases: readonly [BiasGrad, BiasGrad];
@@ -260,71 +229,77 @@ class WayBack {
   constructor(
     private readonly cell: Cell,
     private readonly g: Tensor,
-    y: Tensor,
+    private readonly y: Tensor,
     xs: readonly Tensor[],
-    a: Attrs,
+    private readonly a: Attrs,
   ) {
-    const { x, wx, wh, h, c, bx, bh } = (this.in = unpack(cell, a, xs));
-    this.at = new Layout(cell, x.shape, wh.shape, a.reverse);
-    this.places = new Places(this.at, y, c, a);
+    const { x, wx, wh, h, bx, bh } = (this.in = unpack(cell, a, xs));
+    const at = (this.at = new Layout(cell, x.shape, wh.shape, a.reverse));
     this.wide = wx.shape[0]!;
-    const spans = this.at.spans();
+    const spans = at.spans();
     const kept = spans[0]!.rows * this.wide;
     this.byX = Storage.inScope(kept);
     this.byProduct = cell.cells ? this.byX : Storage.inScope(kept);
     this.gh = blank(h.shape);
-    this.carried = [blank(h.shape), blank(h.shape)];
+    this.carried = blank(h.shape);
     this.gx = x.requiresGrad ? blank(x.shape) : null;
     this.weights = [new WeightGrad(wx), new WeightGrad(wh)];
     this.biases = [new BiasGrad(bx, spans.length), new BiasGrad(bh, spans.length)];
+    launch('fill', this.gh.storage.address(), 0, at.state);
+    if (cell.cells) copyState(this.carried.storage, 0, g.storage, at.cellRow * at.state, at.state);
+    else launch('fill', this.carried.storage.address(), 0, at.state);
     for (const span of spans.reverse()) {
-      for (let k = span.to - 1; k >= span.from; k--) this.step(k, span.place(k) * this.at.product);
+      this.steps(span);
       this.rows(span);
     }
   }
 
-  /** The gradients by the products of step k, at a place among the span's, and what they pass on to the step before. */
-  private step(k: number, place: number): void {
-    const { at, places, carried, gh } = this;
-    const { batch, hidden } = at;
-    const last = k === at.time - 1;
-    const lastCarry = this.cell.cells ? places.of(this.g.storage, at.cellRow * at.state) : 0;
-    const gProduct = places.of(this.byProduct, place);
-    this.cell.runGrad(
+  /** The gradients by the products of a span's steps, and what they pass on to the step before. */
+  private steps({ from, start, steps }: Span): void {
+    const { at, cell, a, y } = this;
+    const { wh, h } = this.in;
+    cell.runGrad(
       {
-        ...places.step(k),
-        gx: places.of(this.byX, place),
-        gProduct,
-        carried: carried[k % 2]!.storage.address(),
-        gy: places.of(this.g.storage, at.row(k) * at.state),
-        gh: last ? 0 : gh.storage.address(),
-        carry: last ? lastCarry : carried[(k + 1) % 2]!.storage.address(),
+        gx: this.byX.address(),
+        gProduct: this.byProduct.address(),
+        gh: this.gh.storage.address(),
+        carried: this.carried.storage.address(),
+        gy: place(this.g.storage, (at.outputs + start) * at.state),
+        gates: place(a.saved!, 4 * start * at.state),
+        states: cell.cells ? place(a.cells!, start * at.state) : this.states(y, start),
+        wh: wh.storage.address(),
       },
-      batch,
-      hidden,
+      at.sizes(steps),
+      from > 0 || h.requiresGrad ? 1 : 0,
     );
-    if (k > 0 || this.in.h.requiresGrad)
-      product(gh.storage.address(), gProduct, addressOf(this.in.wh), 0, batch, hidden, this.wide);
+  }
+
+  /** Hidden states in the order of time from the k-th on. */
+  private states(y: Tensor, k: number): number {
+    return place(y.storage, (this.at.states + k) * this.at.state);
   }
 
   /** What is wanted of all rows of a span. */
-  private rows({ start, rows, before }: Span): void {
-    const { at, places, gx, wide } = this;
+  private rows({ start, rows }: Span): void {
+    const { at, gx, wide } = this;
     const { x, wx } = this.in;
     const [byX, byProduct] = [this.byX.address(), this.byProduct.address()];
     const inputs = wx.shape[1]!;
     const input = start * at.batch * inputs;
-    if (gx) product(places.of(gx.storage, input), byX, addressOf(wx), 0, rows, inputs, wide);
-    this.weights[0].add(byX, places.of(x.storage, input), rows);
-    this.weights[1].add(byProduct, places.row(before), rows);
-    this.biases[0].add(places, byX, rows);
-    this.biases[1].add(places, byProduct, rows);
+    if (gx) {
+      const [o, w] = [place(gx.storage, input), wx.storage.address()];
+      launch('matmul', o, byX, w, 0, 0, 1, rows, inputs, wide, 0, 0, wide, inputs, inputs, 0, 0, 0, 0);
+    }
+    this.weights[0].add(byX, place(x.storage, input), rows);
+    this.weights[1].add(byProduct, this.states(this.y, at.reverse ? start + 1 : start), rows);
+    this.biases[0].add(byX, rows);
+    this.biases[1].add(byProduct, rows);
   }
 
   grads(): Parts<Tensor | null> {
     const [wx, wh] = this.weights.map((w) => w.grad) as [Tensor, Tensor];
     const [bx, bh] = this.biases.map((b) => b.total()) as [Tensor, Tensor];
-    return { x: this.gx, wx, wh, h: this.gh, c: this.carried[0], bx, bh };
+    return { x: this.gx, wx, wh, h: this.gh, c: this.carried, bx, bh };
   }
 }
 

@@ -1,6 +1,6 @@
 // A recurrent layer goes through time in spans; over several of them its gradients must be those of its cells one by one.
-import { describe, expect, it } from 'vitest';
-import { grad, manualSeed, mul, rand, sum, type Tensor } from '../../src/index.js';
+import { afterAll, describe, expect, it } from 'vitest';
+import { backend, grad, manualSeed, mul, rand, randn, sum, type Tensor } from '../../src/index.js';
 import { inDouble } from '../../src/kernels/launch.js';
 import { gru, lstm } from '../../src/ops/index.js';
 
@@ -12,7 +12,33 @@ const cells = [
   { name: 'gru', blocks: 3, run: gru as (...xs: unknown[]) => Tensor[], states: 1 },
 ];
 
+const threads = backend.threads;
+afterAll(() => {
+  backend.threads = threads;
+});
+
 describe.each(cells)('$name', ({ blocks, run, states }) => {
+  it('has the same bits for any number of threads, be they more than its rows are worth', () => {
+    const [time, batch, inputs, hidden] = [3, 13, 40, 50];
+    const shapes = [
+      [time, batch, inputs],
+      [blocks * hidden, inputs],
+      [blocks * hidden, hidden],
+      ...Array.from({ length: states }, () => [batch, hidden]),
+    ];
+    const bits = (n: number): Float32Array[] => {
+      backend.threads = n;
+      manualSeed(7);
+      const xs = shapes.map((shape) => randn(shape).mul(0.3));
+      for (const x of xs) x.requiresGrad = true;
+      const outs = run(...xs);
+      const loss = outs.map((y) => sum(mul(y, y))).reduce((a, b) => a.add(b));
+      return [...outs, ...grad(loss, xs)].map((t) => t.toFloat32Array());
+    };
+    const alone = bits(1);
+    for (const n of [2, 3, 8]) expect(bits(n)).toEqual(alone);
+  });
+
   it.each([
     // Two steps a span and one left over; a step a span.
     { batch: 100, reverse: false },
