@@ -74,6 +74,10 @@ const convolutions = (...last: number[]): Size[] =>
     args: [n, c, side, side, k, 3, 3, 1, 1, 1, 1, 1, 1, 1, ...last],
   }));
 
+/** Steps, rows, inputs and hidden numbers of a layer; its way back goes in spans. */
+const layers = squares([[32, 32, 128, 128]], [0]);
+const spans = squares([[8, 32, 128]], [0, 1]);
+
 /** Sizes by signature, or by name where rows that share a signature differ. */
 const SIZES: Readonly<Record<string, Size[]>> = {
   oiinnnnnnnnn: LENGTHS.map((n) => ({ label: power(n), args: [1, 1, n, 0, 0, 1, 0, 0, 1] })),
@@ -99,6 +103,10 @@ const SIZES: Readonly<Record<string, Size[]>> = {
   crossEntropyGrad: rows,
   attention: heads,
   attentionGrad: heads,
+  lstm: layers,
+  lstmGrad: spans,
+  gru: layers,
+  gruGrad: spans,
   oooiiinnns: squares([[32, 64, 1024]], [1e-5]),
   oooiiiiinnns: squares([[32, 64, 1024]], [1e-5]),
 };

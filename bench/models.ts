@@ -208,7 +208,7 @@ export const CASES: readonly StepCase[] = [
   },
   {
     name: 'LSTM 2×128, sequence 32, batch 32, Adam',
-    kind: 'lstm',
+    kind: 'recurrent',
     optimizer: 'adam',
     parameters: 232_714,
     model: () => new Recurrent(),

@@ -161,7 +161,7 @@ MODELS = {
     "cnn": lambda: (cnn(), normal(64, 28, 28, 1), 64, 10),
     "resnet20": lambda: (resnet20(), normal(32, 32, 32, 3), 32, 10),
     "gpt": lambda: (gpt(128, 4, 2, 64, 1000), indices(16 * 64, 1000), 16 * 64, 1000),
-    "lstm": lambda: (lstm(64, 128, 2, 10), normal(32, 32, 64), 32, 10),
+    "recurrent": lambda: (lstm(64, 128, 2, 10), normal(32, 32, 64), 32, 10),
 }
 
 

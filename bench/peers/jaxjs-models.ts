@@ -176,6 +176,6 @@ export function models(bare: Jax): Readonly<Record<string, () => Model>> {
     deep: () => mlp(jax, 32, ...Array<number>(21).fill(64), 10),
     cnn: () => cnn(jax),
     gpt: () => gpt(jax),
-    lstm: () => lstm(jax),
+    recurrent: () => lstm(jax),
   };
 }

@@ -110,7 +110,7 @@ MODELS = {
     "cnn": lambda: (cnn(), images(64, 1, 28, 28), 10),
     "resnet20": lambda: (resnet20(), images(32, 3, 32, 32), 10),
     "gpt": lambda: (GPT(128, 4, 2, 64, 1000), torch.randint(1000, (16, 64)), 1000),
-    "lstm": lambda: (Recurrent(), torch.randn(32, 32, 64), 10),
+    "recurrent": lambda: (Recurrent(), torch.randn(32, 32, 64), 10),
 }
 
 
