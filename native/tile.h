@@ -223,9 +223,13 @@ template <class A, int R, int V>
 static void tile(i64 terms, const float* a, i64 step, const float* b, i64 ldb, const Target& t) {
   vf acc[R][V] = {};
   A from(a, step);
-  // C is needed at the end only; by then it has come.
+  // C and a residual are needed at the end only; by then they have come.
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) __builtin_prefetch(t.c + i * t.ldc, 1);
+  if (const float* residual = t.last ? t.end->after.residualFor(t.c) : nullptr)
+    for (int i = 0; i < R; ++i)
+#pragma GCC unroll 8
+      for (int v = 0; v < V * W; v += LINE) __builtin_prefetch(residual + i * t.ldc + v);
   i64 k = 0;
   for (const i64 fetched = terms < SHORT ? 0 : terms - NEAR; k < fetched; ++k) {
 #pragma GCC unroll 8
