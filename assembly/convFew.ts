@@ -11,7 +11,7 @@ import { MOST_TAPS } from './window';
 const PLANES: usize = 1 << 20;
 const TERMS: usize = 1 << 20;
 /** With more terms what a tile reads leaves L1, and packing takes little of the time, unless it is for a few outputs. */
-const MOST_TERMS: i32 = 320;
+const MOST_TERMS: i32 = 160;
 const FEW_OUTPUTS: i32 = 8;
 const MOST_TERMS_OF_FEW: i32 = 1024;
 
