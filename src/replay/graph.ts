@@ -110,8 +110,7 @@ export function accesses(launch: Launch): readonly Access[] {
     // What a dense copy overwrites it does not need.
     const anew =
       'op'.includes(letter) || (launch.kernel === 'copy' && arg === COPY.TO && isDense(launch, COPY.TO));
-    const [reads, writes] = [!anew, 'oup'.includes(letter)];
-    list.push({ arg, owner, from, to: from + bytes, reads, writes });
+    list.push({ arg, owner, from, to: from + bytes, reads: !anew, writes: 'oup'.includes(letter) });
   });
   known.set(launch, list);
   return list;

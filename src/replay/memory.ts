@@ -18,36 +18,54 @@ interface Life {
   last: number;
 }
 
+/** Before the first instruction, and after the last: small numbers, which take no memory of their own. */
+const [BEFORE, AFTER] = [-1, 2 ** 30];
+
 /** From the first to the last instruction that touches each buffer, both included. */
 function livesOf({ instructions, buffers, outputs }: Graph): Life[] {
   const lives = buffers.map(({ bytes }, buffer): Life => ({
     buffer,
     bytes: aligned(bytes),
-    first: Infinity,
-    last: -1,
+    first: AFTER,
+    last: BEFORE,
   }));
   instructions.forEach((instruction, k) => {
+    // What is computed once is there before the first run, and stays.
+    const once = instruction.part === ONCE;
     for (const launch of launchesOf(instruction))
-      for (const { owner } of accesses(launch)) {
+      accesses(launch).forEach(({ owner }) => {
         const life = lives[owner];
-        if (!life) continue;
-        // What is computed once is there before the first run, and stays.
-        life.first = instruction.part === ONCE ? -1 : Math.min(life.first, k);
-        life.last = Math.max(life.last, instruction.part === ONCE ? Infinity : k);
-      }
+        if (!life) return;
+        life.first = Math.min(life.first, once ? BEFORE : k);
+        life.last = Math.max(life.last, once ? AFTER : k);
+      });
   });
   for (const life of lives) {
     const { source, constant } = buffers[life.buffer]!;
     // Staged values are there before the first instruction; constants stay for ever.
-    if ((source || constant) && life.last >= 0) life.first = -1;
-    if (constant && life.last >= 0) life.last = Infinity;
+    if ((source || constant) && life.last >= 0) life.first = BEFORE;
+    if (constant && life.last >= 0) life.last = AFTER;
     if (outputs.has(life.buffer))
-      [life.first, life.last] = [Math.min(life.first, instructions.length), Infinity];
+      [life.first, life.last] = [Math.min(life.first, instructions.length), AFTER];
   }
   return lives.filter(({ last }) => last >= 0);
 }
 
 const aligned = (bytes: number): number => Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
+
+/** The lowest place for a buffer beside those that live when it does; `placed` is in the order of offsets. */
+function placeFor(life: Life, placed: readonly Life[], offsets: readonly number[]): number {
+  let at = 0;
+  // Thousands of steps for some graphs, and iterators would leave an object behind for each.
+  for (let k = 0; k < placed.length; k++) {
+    const other = placed[k]!;
+    if (other.first > life.last || life.first > other.last) continue;
+    const start = offsets[other.buffer]!;
+    if (start - at >= life.bytes) return at;
+    at = Math.max(at, start + other.bytes);
+  }
+  return at;
+}
 
 /** Largest first, each as low as the lives that it meets allow: close to the least possible block. */
 export function planMemory(graph: Graph): MemoryPlan {
@@ -56,17 +74,10 @@ export function planMemory(graph: Graph): MemoryPlan {
   const placed: Life[] = [];
   let [bytes, apart] = [0, 0];
   for (const life of lives) {
-    // `placed` is in the order of offsets, so the first gap that is wide enough is the lowest.
-    let at = 0;
-    for (const other of placed) {
-      if (other.first > life.last || life.first > other.last) continue;
-      const start = offsets[other.buffer]!;
-      if (start - at >= life.bytes) break;
-      at = Math.max(at, start + other.bytes);
-    }
+    const at = placeFor(life, placed, offsets);
     offsets[life.buffer] = at;
-    let place = placed.findIndex((other) => offsets[other.buffer]! > at);
-    if (place < 0) place = placed.length;
+    let place = placed.length;
+    while (place > 0 && offsets[placed[place - 1]!.buffer]! > at) place--;
     placed.splice(place, 0, life);
     bytes = Math.max(bytes, at + life.bytes);
     apart += life.bytes;

@@ -2,6 +2,7 @@
 import {
   accesses,
   isStrips,
+  OUTSIDE,
   overlap,
   type Access,
   type Graph,
@@ -9,9 +10,30 @@ import {
   type Launch,
 } from './graph.js';
 
-export interface Use extends Access {
-  /** Place of the launch in the graph. */
-  readonly at: number;
+/** An access of the launch at a place in the graph. There are thousands, so it refers to the access instead of copying it. */
+export class Use implements Access {
+  constructor(
+    readonly at: number,
+    private readonly access: Access,
+  ) {}
+  get arg(): number {
+    return this.access.arg;
+  }
+  get owner(): number {
+    return this.access.owner;
+  }
+  get from(): number {
+    return this.access.from;
+  }
+  get to(): number {
+    return this.access.to;
+  }
+  get reads(): boolean {
+    return this.access.reads;
+  }
+  get writes(): boolean {
+    return this.access.writes;
+  }
 }
 
 /** A plain launch of the graph as it stands before strips are cut. */
@@ -21,9 +43,11 @@ export type Single = Launch & Pick<Instruction, 'part'>;
 export class Draft {
   /** Null for one that was dropped. */
   readonly launches: (Single | null)[];
-  private readonly uses = new Map<number, Use[]>();
+  /** By owner, from {@link OUTSIDE} on. */
+  private readonly uses: (Use[] | undefined)[];
 
   constructor(readonly graph: Graph) {
+    this.uses = new Array<undefined>(graph.buffers.length - OUTSIDE).fill(undefined);
     this.launches = graph.instructions.map((instruction) => {
       if (isStrips(instruction)) throw new Error('replay: strips are cut last');
       return instruction;
@@ -33,7 +57,7 @@ export class Draft {
 
   /** Accesses to an owner, by place. */
   of(owner: number): readonly Use[] {
-    return this.uses.get(owner) ?? [];
+    return this.uses[owner - OUTSIDE] ?? [];
   }
 
   /** Whether something between two launches, both excluded, touches the range; with `writes`, whether it writes there. */
@@ -45,11 +69,11 @@ export class Draft {
 
   replace(at: number, launch: Single | null): void {
     const old = this.launches[at]!;
-    for (const owner of new Set(accesses(old).map((access) => access.owner)))
-      this.uses.set(
-        owner,
-        this.of(owner).filter((use) => use.at !== at),
-      );
+    for (const { owner } of accesses(old)) {
+      const list = this.uses[owner - OUTSIDE]!;
+      const first = list.findIndex((use) => use.at === at);
+      if (first >= 0) list.splice(first, 1);
+    }
     this.launches[at] = launch;
     if (launch) this.note(launch, at);
   }
@@ -71,11 +95,14 @@ export class Draft {
   }
 
   private note(launch: Single, at: number): void {
-    for (const access of accesses(launch)) {
-      const list = this.uses.get(access.owner) ?? [];
-      const place = list.findLastIndex((use) => use.at <= at) + 1;
-      list.splice(place, 0, { ...access, at });
-      this.uses.set(access.owner, list);
-    }
+    accesses(launch).forEach((access) => {
+      const use = new Use(at, access);
+      const list = this.uses[access.owner - OUTSIDE];
+      if (!list) return void (this.uses[access.owner - OUTSIDE] = [use]);
+      let place = list.length;
+      while (place > 0 && list[place - 1]!.at > at) place--;
+      if (place === list.length) list.push(use);
+      else list.splice(place, 0, use);
+    });
   }
 }
