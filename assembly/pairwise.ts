@@ -384,6 +384,11 @@ class Blended {
     return f32x4.add(r, f32x4.mul(momentum, f32x4.sub(f32x4.mul(scale, x), r)));
   }
 }
+export function affine(x: usize, scale: f64, shift: f64, n: i32): void {
+  for (const end = x + (usize(n) << 2); x < end; x += 4)
+    store<f32>(x, f32(shift + scale * f64(load<f32>(x))));
+}
+
 export function blend(r: usize, x: usize, momentum: f64, scale: f64, n: i32): void {
   const a = f32x4.splat(f32(momentum));
   const s = f32x4.splat(f32(scale));

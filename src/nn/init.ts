@@ -1,6 +1,7 @@
 // Initialisers: they fill a tensor in place from the library's seeded generator and return it. Names, defaults and fans
 // are PyTorch's.
 import { openScope } from '../memory/arena.js';
+import { launch } from '../kernels/launch.js';
 import { rand, randn } from '../ops/index.js';
 import {
   checkChoice,
@@ -32,8 +33,9 @@ function fill(
   // The draws lie in memory that the next tensor, and then the first step, uses again.
   const scope = openScope();
   try {
-    const source = draws(t.shape).storage.values();
-    for (let k = 0; k < values.length; k++) values[k] = shift + scale * source[k]!;
+    const { storage } = draws(t.shape);
+    launch('affine', storage.address(), scale, shift, t.size);
+    values.set(storage.values());
   } finally {
     scope.end();
   }

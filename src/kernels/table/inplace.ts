@@ -53,6 +53,18 @@ export const inplace = {
     ulp: 0,
     split: elements('ufn', PLAIN),
   },
+  /** x = shift + scale x, in double and rounded once: (x, scale, shift, n). */
+  affine: {
+    sig: 'ussn',
+    extents: (_scale, _shift, n) => [n!],
+    ref: (m, x, scale, shift, n) => {
+      for (let k = 0; k < n!; k++) m.f[x! + k] = shift! + scale! * m.f[x! + k]!;
+    },
+    cases: SIZES.map((n) => ({ args: [0.37, -1.1, n] })),
+    domain: [-10, 10],
+    ulp: 0,
+    split: elements('ussn', PLAIN),
+  },
   /** r += momentum (scale x - r), the running statistics of batch norm: (r, x, momentum, scale, n). */
   blend: {
     sig: 'uissn',
