@@ -2,7 +2,9 @@
 // are PyTorch's.
 import { openScope } from '../memory/arena.js';
 import { launch } from '../kernels/launch.js';
-import { rand, randn } from '../ops/index.js';
+import { heap } from '../memory/heap.js';
+import { Storage, type Cells } from '../memory/storage.js';
+import { drawNormal, drawUniform, type DrawInto } from '../ops/random.js';
 import {
   checkChoice,
   checkNumber,
@@ -12,7 +14,6 @@ import {
   showShape,
   typeError,
 } from '../tensor/errors.js';
-import type { Cells } from '../memory/storage.js';
 import { sizeOf, type Shape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 
@@ -22,24 +23,20 @@ function valuesOf(where: string, t: Tensor): Cells {
 }
 
 /** Overwrites the values of `t` with `scale · draws + shift`. */
-function fill(
-  where: string,
-  t: Tensor,
-  draws: (shape: Shape) => Tensor,
-  scale: number,
-  shift: number,
-): Tensor {
+function fill(where: string, t: Tensor, draw: DrawInto, scale: number, shift: number): Tensor {
+  const { storage } = t;
   const values = valuesOf(where, t);
-  // The draws lie in memory that the next tensor, and then the first step, uses again.
+  const isThere = !storage.isArray && storage.width === heap.width;
   const scope = openScope();
   try {
-    const { storage } = draws(t.shape);
-    launch('affine', storage.address(), scale, shift, t.size);
-    values.set(storage.values());
+    const place = isThere ? storage : Storage.inScope(t.size);
+    draw(place);
+    launch('affine', place.address(), scale, shift, t.size);
+    if (!isThere) values.set(place.values());
   } finally {
     scope.end();
   }
-  t.storage.touch();
+  storage.touch();
   return t;
 }
 
@@ -47,14 +44,14 @@ function fill(
 export function uniform(t: Tensor, low = 0, high = 1): Tensor {
   checkNumber('init.uniform', 'low', low);
   checkNumber('init.uniform', 'high', high, { min: low });
-  return fill('init.uniform', t, rand, high - low, low);
+  return fill('init.uniform', t, drawUniform, high - low, low);
 }
 
 /** Fills with normal numbers. */
 export function normal(t: Tensor, mean = 0, std = 1): Tensor {
   checkNumber('init.normal', 'mean', mean);
   checkNumber('init.normal', 'std', std, { min: 0 });
-  return fill('init.normal', t, randn, std, mean);
+  return fill('init.normal', t, drawNormal, std, mean);
 }
 
 /** Fills with `value`. */

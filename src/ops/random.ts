@@ -88,18 +88,27 @@ export const generator = new Generator(0);
 /** Seeds all random numbers of tensors. Without it the seed is 0, so every program gives the same numbers on every run. */
 export const manualSeed = (seed: number): void => generator.manualSeed(seed);
 
-function source(name: 'uniform' | 'normal'): (where: string, shape: Shape) => Tensor {
+/** Draws the values of a storage on the heap, inside a scope. */
+export type DrawInto = (to: Storage) => void;
+
+function source(name: 'uniform' | 'normal'): [(where: string, shape: Shape) => Tensor, DrawInto] {
+  const fill = (to: Storage, { words }: Draw): void =>
+    launch(name, to.address(), words.address(), 0, to.length);
   const row: OpRow<{ shape: Shape; draw: Draw }> = {
     name,
     shape: (_xs, { shape }) => shape,
-    forward: (y, _xs, { draw }) => launch(name, y.storage.address(), draw.words.address(), 0, y.size),
+    forward: (y, _xs, { draw }) => fill(y.storage, draw),
     vjp: () => [],
   };
-  return (where, shape) => apply(row, [], { shape: checkShape(where, shape), draw: generator.draw() });
+  return [
+    (where, shape) => apply(row, [], { shape: checkShape(where, shape), draw: generator.draw() }),
+    (to) => fill(to, generator.draw()),
+  ];
 }
 
-const uniform = source('uniform');
-const normal = source('normal');
+const [uniform, drawUniform] = source('uniform');
+const [normal, drawNormal] = source('normal');
+export { drawNormal, drawUniform };
 
 /** Uniform in [0, 1). */
 export const rand = (shape: Shape): Tensor => uniform('rand', shape);
