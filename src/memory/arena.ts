@@ -7,7 +7,8 @@ import type { Storage } from './storage.js';
 import { watcher } from './watcher.js';
 
 /** Chunks are whole multiples of this. */
-const CHUNK = 1 << 20;
+const CHUNK = 1 << 16;
+const wholeChunks = (bytes: number): number => Math.ceil(bytes / CHUNK) * CHUNK;
 
 /** The owner of the tensors that are made while it is the current scope. */
 export class Scope {
@@ -25,6 +26,8 @@ export class Scope {
   private readonly free = new FreeList();
   private readonly afterwards: (() => void)[] = [];
   private total = 0;
+  /** Where the last chunk ends. */
+  private endsAt = 0;
 
   /** Returns the byte offset of uninitialised memory that lives as long as the scope, or until it is given back. */
   allocate(bytes: number): number {
@@ -45,8 +48,7 @@ export class Scope {
 
   /** Memory of somebody else that the scope may use until it ends. */
   borrow(offset: number, bytes: number): void {
-    this.free.give(offset, bytes);
-    this.total += bytes;
+    this.include(offset, bytes);
   }
 
   /** Runs `fn` when the scope has ended and its memory is free. */
@@ -55,10 +57,27 @@ export class Scope {
   }
 
   private extend(want: number): void {
+    if (this.lengthen(want)) return;
     // Each chunk adds at least a quarter, so their number stays logarithmic and little lies idle.
-    const bytes = Math.ceil(Math.max(want, this.total / 4) / CHUNK) * CHUNK;
+    const bytes = wholeChunks(Math.max(want, this.total / 4));
     const offset = heap.allocate(bytes);
     this.chunks.push(offset);
+    this.endsAt = offset + bytes;
+    this.include(offset, bytes);
+  }
+
+  /** Makes the last chunk longer by what is missing, which leaves nothing idle; false where the heap behind it is taken. */
+  private lengthen(want: number): boolean {
+    const last = this.chunks.at(-1);
+    if (last === undefined) return false;
+    const bytes = wholeChunks(want - this.free.before(this.endsAt));
+    if (!heap.lengthen(last, bytes)) return false;
+    this.include(this.endsAt, bytes);
+    this.endsAt += bytes;
+    return true;
+  }
+
+  private include(offset: number, bytes: number): void {
     this.total += bytes;
     this.free.give(offset, bytes);
   }

@@ -23,6 +23,18 @@ export class FreeList {
     return -1;
   }
 
+  /** Takes the bytes from `offset` on, where a free interval begins. False if too few are free there. */
+  takeAt(offset: number, bytes: number): boolean {
+    const { intervals } = this;
+    const at = intervals.findIndex((one) => one.offset === offset);
+    const found = intervals[at];
+    if (!found || found.bytes < bytes) return false;
+    found.offset += bytes;
+    found.bytes -= bytes;
+    if (found.bytes === 0) intervals.splice(at, 1);
+    return true;
+  }
+
   give(offset: number, bytes: number): void {
     const { intervals } = this;
     let at = intervals.length;

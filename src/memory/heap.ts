@@ -76,6 +76,20 @@ class Heap {
     return offset;
   }
 
+  /** Makes a block longer by whole cache lines, if what follows it is free. */
+  lengthen(offset: number, bytes: number): boolean {
+    const old = this.sizes.get(offset)!;
+    const end = offset + old;
+    if (!this.free.takeAt(end, bytes)) {
+      if (end + this.free.before(this.capacity) !== this.capacity) return false;
+      this.grow(bytes);
+      this.free.takeAt(end, bytes);
+    }
+    this.sizes.set(offset, old + bytes);
+    this.used += bytes;
+    return true;
+  }
+
   /** Gives a block back. */
   release(offset: number): void {
     const bytes = this.sizes.get(offset);

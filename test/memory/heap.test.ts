@@ -10,9 +10,20 @@ describe(`heap (seed ${SEED})`, () => {
     const random = generator(seedOf('heap'));
     const before = heap.used;
     const live = new Map<number, number>();
+    let lengthened = 0;
     for (let step = 0; step < 2000; step++) {
       if (live.size > 0 && random() < 0.5) {
         const at = [...live.keys()][Math.floor(random() * live.size)]!;
+        if (random() < 0.5) {
+          const more = ALIGNMENT * Math.ceil(random() * 50);
+          const old = live.get(at)!;
+          const end = at + ALIGNMENT * Math.ceil(old / ALIGNMENT);
+          if (!heap.lengthen(at, more)) continue;
+          lengthened++;
+          for (const other of live.keys()) expect(other <= at || other >= end + more).toBe(true);
+          live.set(at, end - at + more);
+          continue;
+        }
         heap.release(at);
         live.delete(at);
       } else {
@@ -25,6 +36,20 @@ describe(`heap (seed ${SEED})`, () => {
     }
     for (const at of live.keys()) heap.release(at);
     expect(heap.used).toBe(before);
+    expect(lengthened).toBeGreaterThan(20);
+  });
+
+  it('makes the last block longer by growing, and one before another not at all', () => {
+    const all = heap.capacity;
+    const [first, last] = [heap.allocate(all), heap.allocate(64)];
+    heap.f32[last / 4] = 5;
+    expect(heap.lengthen(first, 64)).toBe(false);
+    expect(heap.lengthen(last, heap.capacity)).toBe(true);
+    expect(heap.capacity).toBeGreaterThan(2 * all);
+    expect(heap.f32[last / 4]).toBe(5);
+    const after = heap.allocate(64);
+    expect(after < last || after >= last + 64 + all).toBe(true);
+    for (const at of [first, last, after]) heap.release(at);
   });
 
   it('keeps the bytes of live blocks when it grows', () => {
@@ -73,6 +98,15 @@ describe('scopes', () => {
     const settled = steps(20);
     expect(steps(1000)).toBe(settled);
     expect(currentScope()).toBe(null);
+  });
+
+  it('take no more than they hand out where the heap behind them is free', () => {
+    const before = heap.used;
+    const scope = openScope();
+    for (let k = 0; k < 40; k++) Storage.inScope(100_000);
+    expect(heap.used - before).toBeLessThan(40 * 400_000 + (1 << 17));
+    scope.end();
+    expect(heap.used).toBe(before);
   });
 
   it('kill their tensors when they end, with the fix in the message', () => {
