@@ -80,7 +80,8 @@ function describeResult(value: unknown, recorder: Recorder): Result {
  *
  * Tensors, typed arrays and nested arrays of numbers among the arguments may have other values at every call. Whatever else
  * the function reads must come from tensors, optimizers, random ops or modules: a number that JavaScript computes is
- * recorded as it is. A function whose result carries a graph, or that reads values, stays eager and says so once.
+ * recorded as it is, and if it changes later, up to 1000 calls return what the old one gives before a warning says so. A
+ * function whose result carries a graph, or that reads values, stays eager and says so once.
  * @example
  * const predict = compile((x: Tensor) => noGrad(() => model(x).softmax(-1)));
  */

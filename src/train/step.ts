@@ -89,7 +89,9 @@ function inScope<T>(fn: (scope: Scope) => T): T {
  * From the third call with arguments of the same shapes on, the step is replayed: the recorded launches run in one go, with
  * the same results to the bit, and `lossFn` is not called. Tensors and arrays among the arguments, parameters, modes of
  * layers, learning rates and random numbers may change from call to call; a number that JavaScript computes inside `lossFn` is
- * recorded as it is, so pass it as an argument. A `lossFn` that reads values stays eager and says so once.
+ * recorded as it is, so pass it as an argument, in an array or a tensor. One that changes after the first two calls is noticed
+ * only when `lossFn` is called again, which happens every 1000 calls: then a warning names it, and the step stays eager.
+ * A `lossFn` that reads values stays eager and says so once.
  * @param lossFn returns a scalar; it is called with the batch.
  * @example
  * const step = trainStep((x, y) => crossEntropy(model(x), y), new optim.Adam(model.parameters()));
