@@ -1,19 +1,14 @@
 // Convolutions beyond the cases of their rows: an image's bits are its own, whatever batch it stands in, and sums over hundreds
 // of channels stay as close to float64 as those of a plain loop in float32.
-import { describe, expect, it } from 'vitest';
-import { activeAddon } from '../../src/kernels/launch.js';
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine } from '../../src/kernels/reference.js';
 import { table } from '../../src/kernels/table.js';
-import { wasmBuilds, wasmEngine } from '../../src/kernels/wasm.js';
 import { heap } from '../../src/memory/heap.js';
+import { candidates, restoreIsa } from '../support/engines.js';
 import { generator } from '../support/random.js';
 
-const only = process.env['THALWEG_BACKEND'];
-const engines: [string, () => Engine][] = [];
-if (!only || only === 'native' || only === 'wasm')
-  for (const build of wasmBuilds()) engines.push([`wasm ${build}`, () => wasmEngine(build)]);
-const native = activeAddon();
-if (native) engines.push(['native', () => native.engine]);
+const engines = candidates().filter(({ label }) => label !== 'reference');
+afterAll(restoreIsa);
 
 type Kernel = 'conv2d' | 'conv2dGradInput' | 'conv2dGradWeight';
 
@@ -56,8 +51,9 @@ const DEEP = [
   [1, 660, 4, 4, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1],
 ];
 
-describe.each(engines)('convolutions on %s', (_, get) => {
+describe.each(engines)('convolutions on $label', ({ engine: get }) => {
   const engine = get();
+  beforeEach(() => void get());
 
   it.each(BATCHES)(
     'gives an image the same bits alone and in a batch: %i x %i x %i x %i to %i',
