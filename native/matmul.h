@@ -174,12 +174,14 @@ INLINE Cut cutOf(const Context& cx, const MatrixProduct& q, int threads) {
   // Parts of columns all prepare the same A, parts of rows the same B: the dearer one is left whole.
   const i64 forA = factorsOf(q) == Factors::inPlace ? 0 : q.m, forB = readsInPlace(cx, q, q.m) ? 0 : q.n;
   const i64 narrow = 2 * TILE_COLS * share, low = TILE_ROWS * share;
-  // Where both are read in place, rows: kernels between products go row by row, so a row stays on its core.
-  // Two threads then take 5.7 ms for a step of an LSTM of 2 × 128, by columns 6.05.
-  const bool columns = q.n < narrow       ? q.m < low && q.n >= q.m
-                       : forA + forB == 0 ? q.m < low
-                       : forA == forB     ? q.n >= q.m / 4
-                                          : forA < forB;
+  // Where that costs little, rows all the same: kernels between products go row by row, so a row stays on its
+  // core. Two threads then take 5.7 ms for a step of an LSTM of 2 × 128, by columns 6.05, and for one of a
+  // GPT 12.5 for 13.0.
+  const bool cheap = forA + forB == 0 || (q.m >= q.n / 2 && q.k * q.n * 4 <= cx.l2 / 2);
+  const bool columns = q.n < narrow   ? q.m < low && q.n >= q.m
+                       : cheap        ? q.m < low
+                       : forA == forB ? q.n >= q.m / 4
+                                      : forA < forB;
   if (columns) {
     cut.colSize = ceilDiv(ceilDiv(q.n, partsOf(q.n, work, share)), W) * W;
     cut.colParts = ceilDiv(q.n, cut.colSize);
