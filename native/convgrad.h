@@ -19,10 +19,11 @@ static void conv2dGradWeight(Context& cx, float* gw, const float* x, const float
   // Long rows of steps 1 are dot products without a remainder.
   if (isDepthwise(q) && (sw == 2 || q.ow <= W))
     return (r == 3 ? depthwiseGradWeight<3> : depthwiseGradWeight<5>)(cx, gw, x, g, q);
+  // Half-filled vectors of channels are as fast as dot products.
+  if (2 * q.cg <= W) return weightGradDots(cx, gw, x, g, q);
   if (winogradFits(q) && winogradPays(SUMMED_TILES, roundUp(q.cg, W), q.kg, q.oh, q.ow))
     return winogradGradWeight(cx, gw, x, g, q);
-  // Half-filled vectors of channels are as fast as dot products.
-  (2 * q.cg > W ? weightGradLast : weightGradDots)(cx, gw, x, g, q);
+  weightGradLast(cx, gw, x, g, q);
 }
 
 }  // namespace rows
