@@ -1,7 +1,6 @@
 // The transforms of Winograd's F(2 × 2, 3 × 3): y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A for each tile, 2 × 2 outputs and the 4 × 4 inputs
 // that they see. Tiles are counted row by row through all images, and lanes are neighbours in a row; of a transformed array
 // there are sixteen matrices, `step` bytes apart.
-import { Pack } from './pack';
 import { Scratch } from './scratch';
 import { PANEL } from './tile';
 
@@ -57,7 +56,7 @@ export class Tiles {
 }
 
 /** Rows of pixels on their way into tiles. */
-class Stage {
+export class Stage {
   @inline static lines(): usize {
     return Scratch.b() + (1 << 16);
   }
@@ -200,37 +199,44 @@ export class Outputs {
     away: usize,
     low: v128,
   ): void {
-    let a = v128.load(m + 4 * step);
-    let b = v128.load(m + 8 * step);
-    let top = f32x4.add(f32x4.add(v128.load(m), a), b);
-    let bottom = f32x4.sub(f32x4.sub(a, b), v128.load(m + 12 * step));
-    m += step;
-    a = v128.load(m + 4 * step);
-    b = v128.load(m + 8 * step);
-    let odd = f32x4.add(f32x4.add(v128.load(m), a), b);
-    let oddBottom = f32x4.sub(f32x4.sub(a, b), v128.load(m + 12 * step));
-    top = f32x4.add(top, odd);
-    bottom = f32x4.add(bottom, oddBottom);
-    m += step;
-    a = v128.load(m + 4 * step);
-    b = v128.load(m + 8 * step);
-    const third = f32x4.add(f32x4.add(v128.load(m), a), b);
-    const thirdBottom = f32x4.sub(f32x4.sub(a, b), v128.load(m + 12 * step));
-    top = f32x4.add(top, third);
-    bottom = f32x4.add(bottom, thirdBottom);
-    odd = f32x4.sub(odd, third);
-    oddBottom = f32x4.sub(oddBottom, thirdBottom);
-    m += step;
-    a = v128.load(m + 4 * step);
-    b = v128.load(m + 8 * step);
-    odd = f32x4.sub(odd, f32x4.add(f32x4.add(v128.load(m), a), b));
-    oddBottom = f32x4.sub(oddBottom, f32x4.sub(f32x4.sub(a, b), v128.load(m + 12 * step)));
-    Outputs.put(y, f32x4.add(top, bias), f32x4.add(odd, bias), cols, away, low);
-    if (wide) Outputs.put(y + wide, f32x4.add(bottom, bias), f32x4.add(oddBottom, bias), cols, away, low);
+    const a = Outputs.upper(m, step);
+    const b = Outputs.upper(m + step, step);
+    const c = Outputs.upper(m + 2 * step, step);
+    const d = Outputs.upper(m + 3 * step, step);
+    Outputs.put(y, Outputs.plus(a, b, c), Outputs.minus(b, c, d), cols, bias, away, low);
+    if (!wide) return;
+    const p = Outputs.lower(m, step);
+    const q = Outputs.lower(m + step, step);
+    const r = Outputs.lower(m + 2 * step, step);
+    const s = Outputs.lower(m + 3 * step, step);
+    Outputs.put(y + wide, Outputs.plus(p, q, r), Outputs.minus(q, r, s), cols, bias, away, low);
+  }
+  /** Aᵀ m of a column of m: the first row, and the second. */
+  @inline private static upper(m: usize, step: usize): v128 {
+    return Outputs.plus(v128.load(m), v128.load(m + 4 * step), v128.load(m + 8 * step));
+  }
+  @inline private static lower(m: usize, step: usize): v128 {
+    return Outputs.minus(v128.load(m + 4 * step), v128.load(m + 8 * step), v128.load(m + 12 * step));
+  }
+  @inline private static plus(a: v128, b: v128, c: v128): v128 {
+    return f32x4.add(f32x4.add(a, b), c);
+  }
+  @inline private static minus(a: v128, b: v128, c: v128): v128 {
+    return f32x4.sub(f32x4.sub(a, b), c);
   }
 
   /** Even and odd columns as a row of up to eight. */
-  @inline private static put(y: usize, even: v128, odd: v128, cols: i32, away: usize, low: v128): void {
+  @inline private static put(
+    y: usize,
+    even: v128,
+    odd: v128,
+    cols: i32,
+    bias: v128,
+    away: usize,
+    low: v128,
+  ): void {
+    even = f32x4.add(even, bias);
+    odd = f32x4.add(odd, bias);
     const left = i32x4.shuffle(even, odd, 0, 4, 1, 5);
     const right = i32x4.shuffle(even, odd, 2, 6, 3, 7);
     if (cols < 8) Outputs.rest(y, left, right, cols, away, low);
@@ -261,7 +267,7 @@ export class Outputs {
 /** G g Gᵀ, G g = (g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2). */
 export class Weights {
   /**
-   * Of windows for `outs` outputs and `ins` inputs, `out` and `in` bytes apart, the next tap `tap` bytes on. A matrix is
+   * Of windows for `outs` outputs and `ins` inputs, `out` and `inn` bytes apart, the next tap `tap` bytes on. A matrix is
    * pairs of rows as the register tile reads them: two outputs side by side for each input.
    */
   static transform(
@@ -321,83 +327,5 @@ export class Weights {
     v128.store(to + step, f32x4.add(p, q));
     v128.store(to + 2 * step, f32x4.sub(p, q));
     v128.store(to + 3 * step, c);
-  }
-}
-
-/** A d Aᵀ, A d = (d0, d0 + d1, d0 - d1, -d1). The last row and column are left without their sign, which Filters knows. */
-export class Gradients {
-  /** Of the run at hand for up to sixteen planes of which the first is g: a row of sixteen for each tile. */
-  static transform(to: usize, step: usize, g: usize, planes: i32): void {
-    const plane = usize(Tiles.oh * Tiles.ow) << 2;
-    const cols = min(2 * Tiles.count, Tiles.ow - 2 * Tiles.first);
-    const next = 2 * Tiles.row + 1 < Tiles.oh;
-    g += usize(2 * (Tiles.row * Tiles.ow + Tiles.first)) << 2;
-    Gradients.stage(Stage.outputs(), g, plane, cols, planes);
-    Gradients.stage(Stage.below(), g + (usize(Tiles.ow) << 2), plane, next ? cols : 0, planes);
-    let from: usize = 0;
-    for (const end = to + (usize(Tiles.count) << 6); to < end; to += 64, from += 128)
-      for (let j: usize = 0; j < 64; j += 16)
-        Gradients.four(to + j, step, Stage.outputs() + from + j, Stage.below() + from + j);
-  }
-  /** A row of pixels, sixteen planes each, and zeros up to whole tiles. */
-  private static stage(to: usize, g: usize, plane: usize, cols: i32, planes: i32): void {
-    Pack.columns(to, g, plane, cols, planes, 1);
-    memory.fill(to + (usize(cols) << 6), 0, usize(2 * Tiles.count - cols) << 6);
-  }
-  /** A tile of four planes. */
-  @inline private static four(to: usize, step: usize, top: usize, bottom: usize): void {
-    const a = v128.load(top);
-    const b = v128.load(top, 64);
-    const c = v128.load(bottom);
-    const d = v128.load(bottom, 64);
-    Gradients.across(to, step, a, b);
-    Gradients.across(to + 4 * step, step, f32x4.add(a, c), f32x4.add(b, d));
-    Gradients.across(to + 8 * step, step, f32x4.sub(a, c), f32x4.sub(b, d));
-    Gradients.across(to + 12 * step, step, c, d);
-  }
-  @inline private static across(to: usize, step: usize, a: v128, b: v128): void {
-    v128.store(to, a);
-    v128.store(to + step, f32x4.add(a, b));
-    v128.store(to + 2 * step, f32x4.sub(a, b));
-    v128.store(to + 3 * step, b);
-  }
-}
-
-/** Gᵀ s G, Gᵀ s = (s0 + (s1 + s2) / 2, (s1 - s2) / 2, (s1 + s2) / 2 - s3), s3 being without its sign. */
-export class Filters {
-  /** Of a row of up to sixteen outputs: windows of nine, `out` bytes apart. */
-  static transform(gw: usize, out: usize, s: usize, step: usize, outs: i32): void {
-    for (; outs > 0; outs -= 4, s += 16, gw += 4 * out) {
-      // Rows of three: what is left of the columns of four.
-      for (let i: usize = 0; i < 4; i++) Filters.down(Filters.half() + (i << 4), s + i * step, 4 * step);
-      for (let r: usize = 0; r < 3; r++) Filters.across(Filters.taps() + 48 * r, Filters.half() + (r << 6));
-      const some = usize(min(4, outs));
-      for (let f: usize = 0; f < some; f++)
-        for (let t: usize = 0; t < 9; t++)
-          f32.store(gw + f * out + (t << 2), f32.load(Filters.taps() + (t << 4) + (f << 2)));
-    }
-  }
-  /** Three rows of four vectors, and nine vectors, a tap each. */
-  @inline private static half(): usize {
-    return Scratch.tall();
-  }
-  @inline private static taps(): usize {
-    return Scratch.tall() + 192;
-  }
-  @inline private static down(to: usize, s: usize, row: usize): void {
-    const a = v128.load(s + row);
-    const b = v128.load(s + 2 * row);
-    const half = f32x4.mul(f32x4.add(a, b), f32x4.splat(0.5));
-    v128.store(to, f32x4.add(v128.load(s), half));
-    v128.store(to, f32x4.mul(f32x4.sub(a, b), f32x4.splat(0.5)), 64);
-    v128.store(to, f32x4.sub(half, v128.load(s + 3 * row)), 128);
-  }
-  @inline private static across(to: usize, z: usize): void {
-    const a = v128.load(z, 16);
-    const b = v128.load(z, 32);
-    const half = f32x4.mul(f32x4.add(a, b), f32x4.splat(0.5));
-    v128.store(to, f32x4.add(v128.load(z), half));
-    v128.store(to, f32x4.mul(f32x4.sub(a, b), f32x4.splat(0.5)), 16);
-    v128.store(to, f32x4.sub(half, v128.load(z, 48)), 32);
   }
 }

@@ -20,11 +20,10 @@ export const MOST_INPUTS: i32 = 640;
 
 /** One convolution as the algorithm sees it: a gradient by the input is one too, of what it is given. */
 class Side {
-  /** Channels of a group that are summed over, and bytes from one image to the next. */
+  /** Channels of a group that are summed over. */
   static ins: i32 = 0;
+  /** Bytes from one image to the next, of what windows see and of what is written. */
   static from: usize = 0;
-  /** The same of what is written. */
-  static outs: i32 = 0;
   static to: usize = 0;
   /** Bytes from one output's weights to the next, from one input's, and from tap to tap. */
   static out: usize = 0;
@@ -133,7 +132,6 @@ export function winograd(
 ): void {
   Tiles.over(Conv.h, Conv.w, Conv.ph, Conv.pw, Conv.oh, Conv.ow);
   Side.ins = Conv.cg;
-  Side.outs = Conv.kg;
   Side.from = usize(Conv.c) * Side.inPlane();
   Side.to = usize(Conv.k) * Side.outPlane();
   Side.out = usize(Conv.cg * 9) << 2;
@@ -151,7 +149,6 @@ export function winograd(
 export function winogradInput(gx: usize, g: usize, wt: usize): void {
   Tiles.over(Conv.oh, Conv.ow, 2 - Conv.ph, 2 - Conv.pw, Conv.h, Conv.w);
   Side.ins = Conv.kg;
-  Side.outs = Conv.cg;
   Side.from = usize(Conv.k) * Side.inPlane();
   Side.to = usize(Conv.c) * Side.outPlane();
   Side.out = 36;

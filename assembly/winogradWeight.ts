@@ -3,7 +3,8 @@
 import { Conv } from './geometry';
 import { Part } from './part';
 import { PANEL, Tile } from './tile';
-import { Filters, Gradients, Inputs, MOST_TILES, SLACK, Tiles } from './tiles';
+import { Inputs, MOST_TILES, SLACK, Tiles } from './tiles';
+import { Filters, Gradients } from './tilesGrad';
 import { APART, Place } from './winograd';
 
 /** Bytes of a block's transformed inputs and gradients: with the sums that they meet, not much more than a small L2. */
