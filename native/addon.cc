@@ -71,6 +71,7 @@ class Instance : public Napi::Addon<Instance> {
   void setIsa(const Napi::CallbackInfo& info);
   Napi::Value threads(const Napi::CallbackInfo& info);
   void setThreads(const Napi::CallbackInfo& info);
+  Napi::Value jobs(const Napi::CallbackInfo& info);
 
   /** Holds the heap, so that it outlives every call. */
   Napi::ObjectReference heap_;
@@ -322,15 +323,19 @@ void Instance::setThreads(const Napi::CallbackInfo& info) {
   context.threads = n > 256 ? 256 : static_cast<int>(n);
 }
 
+Napi::Value Instance::jobs(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), sharedJobs());
+}
+
 Instance::Instance(Napi::Env env, Napi::Object exports) {
   retainPool();
-  DefineAddon(
-      exports,
-      {InstanceMethod("attach", &Instance::attach), InstanceMethod("kernels", &Instance::kernels),
-       InstanceMethod("prepare", &Instance::prepare), InstanceMethod("time", &Instance::time),
-       InstanceMethod("forget", &Instance::forget), InstanceMethod("isas", &Instance::isas),
-       InstanceMethod("isa", &Instance::isa), InstanceMethod("setIsa", &Instance::setIsa),
-       InstanceMethod("threads", &Instance::threads), InstanceMethod("setThreads", &Instance::setThreads)});
+  DefineAddon(exports,
+              {InstanceMethod("attach", &Instance::attach), InstanceMethod("kernels", &Instance::kernels),
+               InstanceMethod("prepare", &Instance::prepare), InstanceMethod("time", &Instance::time),
+               InstanceMethod("forget", &Instance::forget), InstanceMethod("isas", &Instance::isas),
+               InstanceMethod("isa", &Instance::isa), InstanceMethod("setIsa", &Instance::setIsa),
+               InstanceMethod("threads", &Instance::threads),
+               InstanceMethod("setThreads", &Instance::setThreads), InstanceMethod("jobs", &Instance::jobs)});
   const auto define = [&](const char* name, napi_callback callback) {
     napi_value function;
     napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, this, &function);

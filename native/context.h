@@ -43,6 +43,8 @@ void wantHugePages(void* memory, size_t bytes);
  * task at a time. */
 using Work = void (*)(void* data, i64 task, int worker);
 void runTasks(int threads, i64 tasks, Work work, void* data);
+/** How often that has had more than one thread, in this process; modulo 2³². */
+uint32_t sharedJobs();
 
 /** Cores that this process may use: affinity and the cgroup's quota. */
 int availableCores();

@@ -110,8 +110,10 @@ static void scale(Context& cx, float* x, const float* cell, i64 n) {
   sweep(cx, n, 1, [=](auto how, i64 k) { how.store(x + k, how.load(x + k) * factor); });
 }
 
-static void affine(Context&, float* x, double factor, double shift, i64 n) {
-  for (i64 k = 0; k < n; ++k) x[k] = static_cast<float>(shift + factor * static_cast<double>(x[k]));
+static void affine(Context& cx, float* x, double factor, double shift, i64 n) {
+  pieces(cx, n, 2, [=](i64 from, i64 to) {
+    for (i64 k = from; k < to; ++k) x[k] = static_cast<float>(shift + factor * static_cast<double>(x[k]));
+  });
 }
 
 static void blend(Context& cx, float* r, const float* x, double momentum, double factor, i64 n) {

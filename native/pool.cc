@@ -81,6 +81,8 @@ class Pool {
     busy_.unlock();
   }
 
+  uint32_t jobs() const { return epoch_.load(); }
+
   void retain() {
     std::lock_guard<std::mutex> lock(owners_);
     ++users_;
@@ -187,6 +189,7 @@ class Pool {
   void* data_ = nullptr;
   std::atomic<int> helpers_{0};
   Share shares_[MAX_WORKERS + 1];
+  /** Counts jobs, and the end of the workers. */
   alignas(64) std::atomic<uint32_t> epoch_{0};
   std::atomic<bool> open_{false}, stop_{false};
   alignas(64) std::atomic<int> inside_{0};
@@ -205,6 +208,7 @@ constexpr size_t HUGE_PAGE = size_t{2} << 20;
 }  // namespace
 
 void runTasks(int threads, i64 tasks, Work work, void* data) { pool().run(threads, tasks, work, data); }
+uint32_t sharedJobs() { return pool().jobs(); }
 void retainPool() { pool().retain(); }
 void releasePool() { pool().releaseOne(); }
 

@@ -36,6 +36,8 @@ export interface Addon {
   setIsa(name: string): void;
   threads(): number;
   setThreads(n: number): void;
+  /** How many jobs of kernels had more than one thread so far, in the whole process. */
+  jobs(): number;
 }
 
 export interface NativeEngine {

@@ -4,55 +4,27 @@ import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { limits } from '../../src/kernels/gate.js';
 import { Pool, type Job } from '../../src/kernels/pool.js';
 import type { Engine, Kernel } from '../../src/kernels/reference.js';
-import type { KernelCase } from '../../src/kernels/row.js';
 import { cutter } from '../../src/kernels/split.js';
 import { kernelNames, table, type KernelName } from '../../src/kernels/table.js';
 import { enginePool, kernelFor, setWasmThreads, wasmThreads } from '../../src/kernels/threads.js';
 import { wasmBuilds, wasmEngine } from '../../src/kernels/wasm.js';
 import { heap } from '../../src/memory/heap.js';
 import { wasm } from '../../src/memory/webassembly.js';
-import { runCase } from '../support/kernelCase.js';
+import { memoryAfter, prepare, type Prepared } from '../support/kernelCase.js';
+import { largeCases } from '../support/large.js';
 
 const split = kernelNames.filter((name) => table[name].split);
 const usual = { ...limits };
 const threads = wasmThreads();
 
-/** Calls that cross the kernels' own blocks, beside the rows' cases. */
-const LARGE: Partial<Record<KernelName, KernelCase[]>> = {
-  matmul: [
-    { args: [1, 70, 600, 300, 0, 0, 300, 600, 600, 0, 0, 0, 2] },
-    { args: [5, 1, 40, 30, 0, 0, 30, 40, 40, 30, 0, 40, 0] },
-    { args: [1, 300, 20, 270, 1, 1, 300, 270, 20, 0, 0, 0, 0] },
-    { args: [1, 1, 200, 90, 0, 1, 90, 90, 200, 0, 0, 0, 1] },
-  ],
-  sgemm: [{ args: [300, 40, 270, 1, 0, 300, 40, 40, 1, 1] }],
-  sum: [{ args: [3, 300, 70] }, { args: [1, 700, 1100] }, { args: [1, 50_001, 1] }],
-  max: [{ args: [1, 50_001, 1] }],
-  argmin: [{ args: [1, 50_001, 1] }],
-  norm2: [{ args: [50_001] }],
-  dot: [{ args: [50_001] }],
-  swatsStep: [{ args: [20_003], cells: [0.01, 0.01, 1, 0.1, 0.99, 0.01, 1e-8] }],
-  layerNormGrad: [{ args: [50, 130] }],
-  attention: [{ args: [3, 300, 70, 16, 16, 0.25, 1, 0], absent: [5] }],
-  conv2d: [{ args: [1, 8, 20, 20, 50, 3, 3, 1, 1, 1, 1, 1, 1, 1, 2] }],
-  conv2dGradWeight: [
-    { args: [3, 40, 9, 9, 30, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
-    { args: [2, 12, 9, 9, 24, 3, 3, 2, 2, 1, 1, 1, 1, 3] },
-    { args: [2, 1, 9, 9, 40, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
-  ],
-  crossEntropy: [{ args: [70, 9], index: 9 }],
-  crossEntropyGrad: [{ args: [70, 9], index: 9 }],
-  takeGrad: [
-    { args: [1, 9, 70, 40], index: 9 },
-    { args: [1, 300, 70, 400], index: 300 },
-  ],
-};
-
-/** Memory after every case of a row. */
-const memories = (engine: Engine, name: KernelName): Buffer[] =>
-  [...table[name].cases, ...(LARGE[name] ?? [])].flatMap((test) =>
-    [0, 1].map((skew) => Buffer.from(runCase(engine, name, test, skew).memory.buffer)),
+/** Every case of a row, aligned and not. */
+const prepared = (name: KernelName): Prepared[] =>
+  [...table[name].cases, ...largeCases(name)].flatMap((test) =>
+    [0, 1].map((skew) => prepare(name, test, skew)),
   );
+/** Memory after each of these calls. */
+const memories = (engine: Engine, tests: readonly Prepared[]): Buffer[] =>
+  tests.map((test) => Buffer.from(memoryAfter(engine, test).buffer));
 
 describe.each(wasmBuilds())('threads of the %s build', (build) => {
   const engine = wasmEngine(build);
@@ -71,12 +43,15 @@ describe.each(wasmBuilds())('threads of the %s build', (build) => {
   afterAll(() => Promise.all(pool.started.map((worker) => worker.terminate())));
 
   it.each(split)('%s gives the same bits with one, two and three threads', (name) => {
+    const tests = prepared(name);
     setWasmThreads(1);
-    const alone = memories(engine, name);
+    const alone = memories(engine, tests);
     for (const n of [2, 3]) {
       setWasmThreads(n);
-      memories(engine, name).forEach((memory, k) =>
-        expect(memory.equals(alone[k]!), `case ${k} with ${n} threads`).toBe(true),
+      memories(engine, tests).forEach((memory, k) =>
+        expect(memory.equals(alone[k]!), `${name}(${tests[k]!.args.join(', ')}) with ${n} threads`).toBe(
+          true,
+        ),
       );
     }
   });
@@ -107,10 +82,11 @@ describe.each(wasmBuilds())('threads of the %s build', (build) => {
 
   it('is as right when the workers die, and says how many threads are left', async () => {
     setWasmThreads(3);
-    const before = memories(engine, 'exp');
+    const tests = prepared('exp');
+    const before = memories(engine, tests);
     const gone = pool.started.map((worker) => worker.terminate());
     const same = (): void =>
-      memories(engine, 'exp').forEach((memory, k) => expect(memory.equals(before[k]!)).toBe(true));
+      memories(engine, tests).forEach((memory, k) => expect(memory.equals(before[k]!)).toBe(true));
     same();
     await Promise.all(gone);
     same();

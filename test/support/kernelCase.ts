@@ -20,8 +20,14 @@ export interface Outcome {
   /** Largest error, in the row's own measure, as a multiple of what is allowed; > 1 fails. */
   worst: number;
   where: string;
-  /** All memory that the case stood in, as the engine left it. */
-  memory: Float32Array;
+}
+
+/** A case with its inputs drawn: where its buffers stand, and all memory before a call. */
+export interface Prepared {
+  name: KernelName;
+  args: number[];
+  buffers: Buffer[];
+  image: Float32Array;
 }
 
 /** Distance of neighbouring float32 numbers at |x|. */
@@ -85,7 +91,35 @@ function fill(
   }
 }
 
-/** Runs a case; `skew` moves every buffer by that many elements off the cache line. */
+/** Lays a case out and draws its inputs; `skew` moves every buffer by that many elements off the cache line. */
+export function prepare(name: KernelName, test: KernelCase, skew = 0): Prepared {
+  const row = table[name];
+  const random = generator(seedOf(`${name} ${test.args.join()} ${skew}`));
+  const { buffers, end } = layout(row, test.args, test.absent ?? [], skew);
+  const image = new Float32Array(end + GUARD);
+  const words = new Uint32Array(image.buffer);
+  words.fill(GUARD_WORD);
+  fill(row, test, buffers, image, words, random);
+  return { name, args: test.args, buffers, image };
+}
+
+/** All memory of a case as the engine leaves it; `place`: where the buffers are that it is given. */
+export function memoryAfter(engine: Engine, test: Prepared, place = test.buffers): Float32Array {
+  const { name, args, image } = test;
+  const offset = heap.allocate(image.byteLength);
+  const base = offset / 4;
+  try {
+    heap.u32.set(new Uint32Array(image.buffer), base);
+    engine[name](
+      ...arguments_(table[name], args, (k) => (place[k]!.absent ? 0 : offset + 4 * place[k]!.start)),
+    );
+    return heap.f32.slice(base, base + image.length);
+  } finally {
+    heap.release(offset);
+  }
+}
+
+/** Runs a case and compares it with the row's formula; `share`: the first output is the first input. */
 export function runCase(
   engine: Engine,
   name: KernelName,
@@ -94,29 +128,13 @@ export function runCase(
   share = false,
 ): Outcome {
   const row = table[name];
-  const random = generator(seedOf(`${name} ${test.args.join()} ${skew}`));
-  const { buffers, end } = layout(row, test.args, test.absent ?? [], skew);
-  const size = end + GUARD;
-  const offset = heap.allocate(size * 4);
-  const base = offset / 4;
-  try {
-    const image = new Float32Array(size);
-    const words = new Uint32Array(image.buffer);
-    words.fill(GUARD_WORD);
-    fill(row, test, buffers, image, words, random);
-    const firstInput = buffers.find((b) => b.letter === 'i');
-    const place = buffers.map((b, k) => (share && k === 0 ? firstInput! : b));
-    heap.u32.set(words, base);
-
-    const call = arguments_(row, test.args, (k) => (place[k]!.absent ? 0 : offset + 4 * place[k]!.start));
-    engine[name](...call);
-    const got = heap.f32.slice(base, base + size);
-
-    const wanted = reference(row, test.args, place, image);
-    return compare(row, place, buffers, got, wanted, words, share);
-  } finally {
-    heap.release(offset);
-  }
+  const prepared = prepare(name, test, skew);
+  const { buffers, image } = prepared;
+  const firstInput = buffers.find((b) => b.letter === 'i');
+  const place = buffers.map((b, k) => (share && k === 0 ? firstInput! : b));
+  const got = memoryAfter(engine, prepared, place);
+  const wanted = reference(row, test.args, place, image);
+  return compare(row, place, buffers, got, wanted, new Uint32Array(image.buffer), share);
 }
 
 function arguments_(row: KernelRow, numbers: number[], pointer: (k: number) => number): number[] {
@@ -149,9 +167,9 @@ function compare(
   before: Uint32Array,
   share: boolean,
 ): Outcome {
-  let outcome: Outcome = { worst: 0, where: '', memory: got };
+  let outcome: Outcome = { worst: 0, where: '' };
   const note = (worst: number, where: string): void => {
-    if (worst > outcome.worst) outcome = { worst, where, memory: got };
+    if (worst > outcome.worst) outcome = { worst, where };
   };
   const bits = new Uint32Array(got.buffer);
   const integers = new Int32Array(got.buffer);
