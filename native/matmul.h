@@ -8,12 +8,13 @@
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
-/** Terms summed in registers before C is touched: a panel of TERMS × TILE_COLS reals passes through L1. */
-constexpr i64 TERMS = 384;
-/** Columns of B that are packed at a time: with TERMS rows they take three quarters of L2. The number of
- * terms does not ask for the caches, because it decides about the last bits. */
-INLINE i64 blockCols(const Context& cx) {
-  return most(1, cx.l2 * 3 / 4 / (TERMS * TILE_COLS * static_cast<i64>(sizeof(float)))) * TILE_COLS;
+/** Terms summed in registers before C is touched: a tile's factors take two thirds of L1, through which
+ * panels of B pass. The number does not ask for the caches, because it decides about the last bits. */
+constexpr i64 TERMS = 512;
+/** Columns of B that are packed at a time: its terms take three quarters of L2. */
+INLINE i64 blockCols(const Context& cx, i64 k) {
+  const i64 panel = most(1, least(k, TERMS)) * TILE_COLS * static_cast<i64>(sizeof(float));
+  return most(1, cx.l2 * 3 / 4 / panel) * TILE_COLS;
 }
 /** Tiles of A that are packed at a time: their rows are read side by side, and TERMS of them stay in L2. */
 constexpr i64 FACTOR_TILES = 8;
@@ -58,9 +59,9 @@ INLINE i64 factorScratch(Factors how, i64 terms) {
   return how == Factors::copied ? TILE_ROWS * copiedStep(terms) : 0;
 }
 
-/** Scratch that a range of a product needs, in reals. */
-INLINE i64 scratchOf(const MatrixProduct& q, i64 cols) {
-  const i64 terms = least(q.k, TERMS), panels = terms * roundUp(cols, TILE_COLS);
+/** Scratch that a range of `cols` columns of a product needs, in reals. */
+INLINE i64 scratchOf(const Context& cx, const MatrixProduct& q, i64 cols) {
+  const i64 terms = least(q.k, TERMS), panels = terms * roundUp(least(cols, blockCols(cx, q.k)), TILE_COLS);
   return roundUp(panels + factorScratch(factorsOf(q), terms) + 2 * W, 1024);
 }
 
@@ -71,21 +72,31 @@ struct Block {
   const float *b, *packed;
 };
 
-/** One tile of rows, i to i + rows, over all columns of a block. `a` is where the tile's factors begin. */
-static void productRows(const MatrixProduct& q, const Block& s, i64 i, i64 rows, const float* a, i64 step) {
+/** One tile of rows, i to i + rows, over all columns of a block. `a` is where the tile's factors begin,
+ * `next` where the rows of a further tile do, or null. */
+static void productRows(const MatrixProduct& q, const Block& s, i64 i, i64 rows, const float* a, i64 step,
+                        const float* next) {
   const bool packed = factorsOf(q) == Factors::packed;
   const TileKernel wide = packed ? tileOf<ByTerm, TILE_VECTORS>(rows)
                           : q.ta ? tileOf<ByFarTerm, TILE_VECTORS>(rows)
-                                 : tileOf<ByRow, TILE_VECTORS>(rows);
+                                 : tileOf<ByRow, TILE_VECTORS>(rows),
+                   ahead = tileOf<ByRowAhead, TILE_VECTORS>(rows);
   const TileKernel narrow = q.ta ? tileOf<ByTerm, 1>(rows) : tileOf<ByRow, 1>(rows);
   const float* bias = q.end.bias ? q.end.bias + s.j : nullptr;
   Target target{nullptr, q.ldc, nullptr, W, s.p == 0, s.p + s.terms == q.k, &q.end};
+  i64 fetched = 0;
   const auto walk = [&](const float* from, i64 ldb, i64 panel, i64 first, i64 count) {
     for (; count > 0; count -= TILE_COLS, first += TILE_COLS, from += panel) {
       const bool full = count > W;
       target.c = q.c + i * q.ldc + s.j + first;
       target.bias = bias ? bias + first : nullptr;
       target.lanes = static_cast<int>(least(W, full ? count - W : count));
+      if (next && fetched < TILE_ROWS) {
+        // Each of the first panels brings a row.
+        target.ahead = next + fetched++ * q.lda;
+        ahead(s.terms, a, step, from, ldb, target);
+        continue;
+      }
       (full ? wide : narrow)(s.terms, a, step, from, ldb, target);
     }
   };
@@ -99,15 +110,18 @@ static void productGroup(const MatrixProduct& q, const Block& s, i64 first, i64 
   const Factors how = factorsOf(q);
   const float* a = q.a + (q.ta ? s.p * q.lda + first : first * q.lda + s.p);
   if (how == Factors::packed) packFactors(factors, a, q.lda, s.terms, last - first, tiles);
+  const bool fetches = !q.ta && s.cols >= TILE_ROWS * TILE_COLS;
   for (i64 t = 0; t < tiles; ++t) {
     const i64 at = tileStart(last - first, tiles, t), rows = tileStart(last - first, tiles, t + 1) - at;
+    // The rows after these; the last tile of all has none.
+    const float* next = fetches && first + at + rows + TILE_ROWS <= q.m ? a + (at + rows) * q.lda : nullptr;
     if (how == Factors::packed) {
-      productRows(q, s, first + at, rows, factors + t * FACTOR_STEP * s.terms, FACTOR_STEP);
+      productRows(q, s, first + at, rows, factors + t * FACTOR_STEP * s.terms, FACTOR_STEP, nullptr);
     } else if (how == Factors::copied) {
       copyRows(factors, copiedStep(s.terms), a + at * q.lda, q.lda, rows, s.terms);
-      productRows(q, s, first + at, rows, factors, copiedStep(s.terms));
+      productRows(q, s, first + at, rows, factors, copiedStep(s.terms), next);
     } else {
-      productRows(q, s, first + at, rows, a + at * (q.ta ? 1 : q.lda), q.lda);
+      productRows(q, s, first + at, rows, a + at * (q.ta ? 1 : q.lda), q.lda, next);
     }
   }
 }
@@ -139,7 +153,7 @@ static void productRange(const Context& cx, const MatrixProduct& q, i64 i0, i64 
     dotRange(q, i0, i1, j0, j1);
     return;
   }
-  const i64 width = roundUp(ceilDiv(j1 - j0, ceilDiv(j1 - j0, blockCols(cx))), TILE_COLS);
+  const i64 width = roundUp(ceilDiv(j1 - j0, ceilDiv(j1 - j0, blockCols(cx, q.k))), TILE_COLS);
   const i64 depth = q.k == 0 ? 0 : roundUp(ceilDiv(q.k, ceilDiv(q.k, TERMS)), 16);
   const bool inPlace = readsInPlace(cx, q, i1 - i0);
   for (i64 j = j0; j < j1; j += width) {
@@ -152,20 +166,11 @@ static void productRange(const Context& cx, const MatrixProduct& q, i64 i0, i64 
   }
 }
 
-/** How a product is cut among threads. */
+/** How a product is cut among threads: a part each, as more would read the operands more often. At n = 1024
+ * four parts a thread ran at 80 % of the peak, one at 89 %. */
 struct Cut {
   i64 rowParts, rowSize, colParts, colSize;
 };
-
-/** Rows or columns that a part keeps where several a thread are cut: what each packs for itself then costs a
- * few percent. */
-constexpr i64 PART = 256;
-
-/** Parts of `n` rows or columns: one a thread; in large products up to four, because cores are rarely equally
- * free. */
-INLINE i64 partsOf(i64 n, i64 work, i64 threads) {
-  return threads * (work < (i64{1} << 24) ? 1 : most(1, least(4, n / PART / threads)));
-}
 
 INLINE Cut cutOf(const Context& cx, const MatrixProduct& q, int threads) {
   Cut cut{1, q.m, 1, q.n};
@@ -183,12 +188,12 @@ INLINE Cut cutOf(const Context& cx, const MatrixProduct& q, int threads) {
                        : forA == forB ? q.n >= q.m / 4
                                       : forA < forB;
   if (columns) {
-    cut.colSize = ceilDiv(ceilDiv(q.n, partsOf(q.n, work, share)), W) * W;
+    cut.colSize = roundUp(ceilDiv(q.n, share), W);
     cut.colParts = ceilDiv(q.n, cut.colSize);
   } else {
     // Whole tiles are the fastest; of few, the larger share of one more would cost more.
-    const i64 parts = partsOf(q.m, work, share), unit = q.m < 16 * TILE_ROWS * parts ? 1 : TILE_ROWS;
-    cut.rowSize = roundUp(ceilDiv(q.m, parts), unit);
+    const i64 unit = q.m < 16 * TILE_ROWS * share ? 1 : TILE_ROWS;
+    cut.rowSize = roundUp(ceilDiv(q.m, share), unit);
     cut.rowParts = ceilDiv(q.m, cut.rowSize);
   }
   return cut;
@@ -211,7 +216,7 @@ static void products(Context& cx, const MatrixProduct& q, i64 batch, i64 sa, i64
   const Cut cut = cutOf(cx, q, together ? 1 : cx.threads);
   const i64 parts = cut.rowParts * cut.colParts;
   const int threads = together || parts > 1 ? cx.threads : 1;
-  const i64 each = scratchOf(q, least(cut.colSize, blockCols(cx)));
+  const i64 each = scratchOf(cx, q, cut.colSize);
   float* scratch = static_cast<float*>(reserve(cx, each * threads * sizeof(float)));
   parallel(threads, batch * parts, [&](i64 task, int worker) {
     const i64 s = task / parts, part = task % parts;

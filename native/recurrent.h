@@ -46,7 +46,7 @@ static void throughTime(Context& cx, i64 time, i64 batch, const MatrixProduct (&
   i64 work = 0, each = 0;
   for (const MatrixProduct& q : list) {
     work += time * batch * q.n * q.k;
-    each = most(each, scratchOf(q, least(q.n, blockCols(cx))));
+    each = most(each, scratchOf(cx, q, q.n));
   }
   const i64 threads = work < 2 * PRODUCT_GRAIN ? 1 : cx.threads;
   if (batch < BATCH_PART * threads) {
