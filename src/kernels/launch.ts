@@ -67,6 +67,7 @@ function choose(): Engine {
       engine = make(which);
       name = which;
       reason = failures.length > 0 ? failures.join('; ') : 'the fastest engine, and it loaded';
+      if (which === 'reference') warnOfReference();
       return engine;
     } catch (error) {
       if (!(error instanceof EngineUnavailable)) throw error;
@@ -74,6 +75,13 @@ function choose(): Engine {
     }
   }
   throw new Error(`backend: no engine could be started: ${failures.join('; ')}`);
+}
+
+/** Nobody who did not ask for it should wait for it unknowingly. */
+function warnOfReference(): void {
+  process.emitWarning(`this is the reference engine, a thousand times slower than the others: ${reason}`, {
+    code: 'THALWEG_BACKEND',
+  });
 }
 
 function start(): Engine {

@@ -12,14 +12,14 @@ async function fresh(env: Record<string, string>): Promise<Launch> {
   return import('../../src/kernels/launch.js');
 }
 
-/** The library on a machine where these files do not exist. */
-async function without(ending: string): Promise<Launch> {
+/** The library on a machine where files that end so do not exist. */
+async function without(...endings: string[]): Promise<Launch> {
   vi.resetModules();
   vi.stubEnv('THALWEG_BACKEND', undefined);
   const fs = await vi.importActual<typeof import('node:fs')>('node:fs');
   vi.doMock('node:fs', () => ({
     ...fs,
-    existsSync: (path: string) => !path.endsWith(ending) && fs.existsSync(path),
+    existsSync: (path: string) => !endings.some((ending) => path.endsWith(ending)) && fs.existsSync(path),
   }));
   return import('../../src/kernels/launch.js');
 }
@@ -65,6 +65,20 @@ describe('the choice of engine', () => {
     );
     expect(() => backend.use('native')).toThrow(/no addon is built/);
     expect(backend.name).toBe('wasm');
+  });
+
+  it('warns when nothing but the reference engine is left, and not when that was asked for', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    const asked = await fresh({ THALWEG_BACKEND: 'reference' });
+    expect(asked.backend.name).toBe('reference');
+    expect(warn).not.toHaveBeenCalled();
+    const { backend } = await without('.node', '.wasm');
+    expect(backend.name).toBe('reference');
+    expect(warn).toHaveBeenCalledOnce();
+    expect(warn.mock.calls[0]![0]).toMatch(
+      /reference engine, a thousand times slower.*no addon is built.*build:wasm/,
+    );
+    warn.mockRestore();
   });
 
   it.runIf(native)('with an addon that does not load takes WASM and says why', async () => {
