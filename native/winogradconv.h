@@ -32,19 +32,23 @@ constexpr i64 MOST_PANELS = 4;
  * same places of L1. */
 INLINE i64 elementStep(i64 inner) { return inner * TILE_COLS + LINE; }
 
-/** How images and tiles are cut into tasks. Outputs do not depend on it. */
+/** How images and tiles are cut into tasks: `blocks` of `together` images, the last one of `rest`, have
+ * `parts` parts of at most `panels` panels. Outputs do not depend on it. */
 struct TileCut {
-  i64 panels, together, groups, parts;
+  i64 together, blocks, rest, parts, panels;
 
   TileCut(const Context& cx, const Winograd& q, int threads) {
     const i64 bytes = ELEMENTS * elementStep(q.inner) * static_cast<i64>(sizeof(float));
-    panels = most(1, least(MOST_PANELS, cx.l2 / 2 / bytes));
-    together = imagesTogether(q, panels * TILE_VECTORS);
-    groups = ceilDiv(q.images, together);
+    const i64 fitting = most(1, least(MOST_PANELS, cx.l2 / 2 / bytes)) * TILE_VECTORS;
+    together = imagesTogether(q, fitting);
+    blocks = ceilDiv(q.images, together);
+    rest = q.images - (blocks - 1) * together;
     const i64 vectors = q.grid(together).vectors();
-    const i64 wanted = threads == 1 ? 1 : ceilDiv(4 * threads, groups * q.groups);
-    parts = most(ceilDiv(vectors, panels * TILE_VECTORS), least(wanted, most(1, vectors / TILE_VECTORS)));
+    const i64 wanted = threads == 1 ? 1 : ceilDiv(4 * threads, blocks * q.groups);
+    parts = most(ceilDiv(vectors, fitting), least(wanted, most(1, vectors / TILE_VECTORS)));
+    panels = ceilDiv(ceilDiv(vectors, parts), TILE_VECTORS);
   }
+  i64 images(i64 block) const { return block == blocks - 1 ? rest : together; }
 
  private:
   /** So many images that they fill `wanted` vectors, or few more if that leaves fewer lanes empty. */
@@ -61,7 +65,7 @@ struct TileCut {
   }
 };
 
-/** The places of a group of images: what its tiles read and what they write. */
+/** The places of a block of images: what its tiles read and what they write. */
 struct TileLists {
   TilePlaces in, out;
 
@@ -114,19 +118,17 @@ static void tileProducts(const Winograd& q, const float* filters, const float* p
 
 static void winograd(Context& cx, const Winograd& q, int threads) {
   const TileCut cut(cx, q, threads);
-  const i64 rest = q.images - (cut.groups - 1) * cut.together;
   const i64 tiles = ceilDiv(q.outer, TILE_ROWS), filterTile = ELEMENTS * q.inner * FACTOR_STEP;
-  const i64 panels = ceilDiv(ceilDiv(q.grid(cut.together).vectors(), cut.parts), TILE_VECTORS);
-  const i64 panelReals = panels * ELEMENTS * elementStep(q.inner),
+  const i64 panelReals = cut.panels * ELEMENTS * elementStep(q.inner),
             each = roundUp(panelReals + ELEMENTS * TILE_ROWS * TILE_COLS, LINE);
   Divider scratch{static_cast<char*>(
       reserve(cx, Divider::bytes(q.groups * tiles * filterTile, 4) + Divider::bytes(threads * each, 4) +
-                      TileLists::bytes(q, cut.together) + TileLists::bytes(q, rest) + 2 * 64))};
+                      TileLists::bytes(q, cut.together) + TileLists::bytes(q, cut.rest) + 2 * 64))};
   float* filters = scratch.take<float>(q.groups * tiles * filterTile);
   float* memory = scratch.take<float>(threads * each);
   TileLists whole, last;
   whole.list(q, cut.together, scratch.take<char>(TileLists::bytes(q, cut.together)));
-  last.list(q, rest, scratch.take<char>(TileLists::bytes(q, rest)));
+  if (cut.rest < cut.together) last.list(q, cut.rest, scratch.take<char>(TileLists::bytes(q, cut.rest)));
 
   parallel(threads, q.groups * tiles, [&](i64 task, int) {
     const i64 t = task % tiles, group = task / tiles;
@@ -134,11 +136,11 @@ static void winograd(Context& cx, const Winograd& q, int threads) {
     const float* w = q.weights + group * q.inner * q.outer * 9 + from * q.outerStep;
     transformFilters(filters + task * filterTile, w, rows, q.outerStep, q.inner, q.innerStep, q.turned);
   });
-  parallel(threads, cut.groups * cut.parts * q.groups, [&](i64 task, int worker) {
+  parallel(threads, cut.blocks * cut.parts * q.groups, [&](i64 task, int worker) {
     const i64 part = task % cut.parts, group = task / cut.parts % q.groups,
               block = task / cut.parts / q.groups;
-    const i64 count = block == cut.groups - 1 ? rest : cut.together;
-    const TileLists& lists = block == cut.groups - 1 ? last : whole;
+    const i64 count = cut.images(block);
+    const TileLists& lists = count < cut.together ? last : whole;
     const i64 vectors = q.grid(count).vectors(), first = tileStart(vectors, cut.parts, part),
               end = tileStart(vectors, cut.parts, part + 1);
     const i64 image = block * cut.together;

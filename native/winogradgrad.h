@@ -127,7 +127,9 @@ class WinogradGrad {
         copy_{channels_, SIDE * blocks_.rows + 2, SIDE * cols_ + 2, q.pw, 1, 1},
         outRow_((ceilDiv(blocks_.together * blocks_.rows * cols_, LINE) | 1) * LINE),
         outStep_(q.kg * outRow_ + LINE),
-        inStep_(outRow_ * channels_ + LINE) {}
+        inStep_(outRow_ * channels_ + LINE),
+        // The last band of an image may end in half a tile.
+        even_(blocks_.bands == 1 && q.n % blocks_.together == 0) {}
 
   i64 channels() const { return channels_; }
   /** From element to element among the sums of a group, which are [element, output channel, channel]. */
@@ -143,6 +145,7 @@ class WinogradGrad {
     const Tap taps[2] = {{0, 0}, {1, 0}};
     const i64 images = q_.k * q_.oh * q_.ow, above = SIDE * blocks_.rows * (blocks_.bands - 1);
     inWhole_ = TilePlaces(whole(), {q_.oh, q_.ow, images}, taps, 2, memory);
+    if (even_) return;
     inLast_ =
         TilePlaces(last(), {q_.oh - above, q_.ow, images}, taps, 2, memory + TilePlaces::bytes(whole(), 2));
   }
@@ -182,6 +185,8 @@ class WinogradGrad {
   Last copy_;
   /** From channel to channel and from element to element of transformed tiles. */
   i64 outRow_, outStep_, inStep_;
+  /** Whether all blocks are of one shape. */
+  bool even_;
   TilePlaces inWhole_, inLast_;
 
   TileGrid whole() const { return {blocks_.together, blocks_.rows, cols_}; }
@@ -190,7 +195,9 @@ class WinogradGrad {
     const i64 rows = ceilDiv(q_.oh, SIDE) - blocks_.rows * (blocks_.bands - 1);
     return {(q_.n - 1) % blocks_.together + 1, rows, cols_};
   }
+  /** Whether a block is of the other shape. */
   bool isLast(i64 block) const {
+    if (even_) return false;
     return blocks_.bands > 1 ? block % blocks_.bands == blocks_.bands - 1 : block == blocks_.count - 1;
   }
 
