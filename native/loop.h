@@ -1,7 +1,7 @@
 // Loops over arrays: whole vectors, then a part, cut among threads at fixed places. The body is a lambda that
 // gets how to reach memory (Whole or Part) and the index, so one formula serves both.
 #pragma once
-#include "vec.h"
+#include "arithmetic.h"
 
 namespace thalweg {
 namespace THALWEG_NAMESPACE {

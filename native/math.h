@@ -3,7 +3,7 @@
 #pragma once
 #include <cmath>
 
-#include "vec.h"
+#include "arithmetic.h"
 
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
