@@ -94,7 +94,7 @@ function addRow(o: usize, x: usize, size: usize): void {
   for (; j < size; j += 4) f32.store(o + j, f32.load(o + j) + f32.load(x + j));
 }
 
-/** The order of a search: `best(a, b)` is NaN if either is, `wins(a, b)` whether a is better, `worst()` no better than any. */
+/** An order for Run.best in which NaN is the best; `wins(a, b)`: whether a is better, of two that are no NaN. */
 @final
 @unmanaged
 class Most {
@@ -123,31 +123,11 @@ class Least {
 }
 
 class Extreme {
-  /** The best of a run in the order of F, NaN if there is one. */
-  static of<F>(x: usize, n: i32): f32 {
-    const f = changetype<F>(0);
-    const end = x + bytes(n);
-    let m0 = f.worst();
-    let m1 = m0;
-    let m2 = m0;
-    let m3 = m0;
-    for (; x + 64 <= end; x += 64) {
-      m0 = f.best(m0, v128.load(x));
-      m1 = f.best(m1, v128.load(x, 16));
-      m2 = f.best(m2, v128.load(x, 32));
-      m3 = f.best(m3, v128.load(x, 48));
-    }
-    for (; x + 16 <= end; x += 16) m0 = f.best(m0, v128.load(x));
-    for (; x < end; x += 4) m1 = f.best(m1, v128.load32_splat(x));
-    m0 = f.best(f.best(m0, m1), f.best(m2, m3));
-    m0 = f.best(m0, i32x4.shuffle(m0, m0, 2, 3, 0, 1));
-    return f32x4.extract_lane(f.best(m0, i32x4.shuffle(m0, m0, 1, 0, 3, 2)), 0);
-  }
   /** The best of the only run there is, or its index: the value of each leaf, then the first leaf that has the best. */
   static whole<F>(o: usize, x: usize, n: i32, index: bool): void {
     const last = Leaves.to(n);
     for (let k = Leaves.from(n); k < last; k++)
-      Leaves.put(k, 0, f64(Extreme.of<F>(x + bytes(Leaves.start(k)), Leaves.length(k, n))));
+      Leaves.put(k, 0, f64(Run.best<F>(x + bytes(Leaves.start(k)), Leaves.length(k, n))));
     if (!Part.ends() || n == 0) return;
     let leaf = 0;
     let best = f32(Leaves.get(0, 0));
@@ -187,7 +167,7 @@ class Extreme {
     const row = bytes(inner);
     for (let i = 0; i < outer; i++, o += row, x += usize(n) * row) {
       if (inner == 1) {
-        f32.store(o, Extreme.of<F>(x, n));
+        f32.store(o, Run.best<F>(x, n));
         continue;
       }
       const first = bytes(Part.from(inner, 16));
@@ -233,7 +213,7 @@ class Extreme {
     }
     const row = bytes(inner);
     for (let i = 0; i < outer; i++, o += row, x += usize(n) * row) {
-      if (inner == 1) f32.store(o, f32(Extreme.find(x, n, Extreme.of<F>(x, n))));
+      if (inner == 1) f32.store(o, f32(Extreme.find(x, n, Run.best<F>(x, n))));
       else {
         const last = Part.to(inner, 16);
         for (let j = Part.from(inner, 16); j < last; j += CHUNK)

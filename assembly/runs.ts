@@ -53,6 +53,18 @@ export class Product {
   }
 }
 
+/** The order of numbers, in which NaN is never better. */
+@final
+@unmanaged
+class Ordered {
+  @inline best(a: v128, b: v128): v128 {
+    return f32x4.pmax(a, b);
+  }
+  @inline worst(): v128 {
+    return f32x4.splat(-Infinity);
+  }
+}
+
 export class Run {
   /** Σ F over n elements of `a` (and `b`); `by` is what F subtracts from `a`. */
   static total<F>(a: usize, b: usize, by: f32, n: i32): f64 {
@@ -98,24 +110,29 @@ export class Run {
     return Run.total<Plain>(x, 0, 0, n);
   }
 
-  /** The largest number, NaN left out; -∞ if there is none. */
-  static top(x: usize, n: i32): f32 {
+  /** The best number in the order of F: `best(a, b)` of a, the best so far, and b; `worst()` is no better than any. */
+  static best<F>(x: usize, n: i32): f32 {
+    const f = changetype<F>(0);
     const end = x + (usize(n) << 2);
-    let m0 = f32x4.splat(-Infinity);
+    let m0 = f.worst();
     let m1 = m0;
     let m2 = m0;
     let m3 = m0;
     for (; x + 64 <= end; x += 64) {
-      m0 = f32x4.pmax(m0, v128.load(x));
-      m1 = f32x4.pmax(m1, v128.load(x, 16));
-      m2 = f32x4.pmax(m2, v128.load(x, 32));
-      m3 = f32x4.pmax(m3, v128.load(x, 48));
+      m0 = f.best(m0, v128.load(x));
+      m1 = f.best(m1, v128.load(x, 16));
+      m2 = f.best(m2, v128.load(x, 32));
+      m3 = f.best(m3, v128.load(x, 48));
     }
-    for (; x + 16 <= end; x += 16) m0 = f32x4.pmax(m0, v128.load(x));
-    for (; x < end; x += 4) m1 = f32x4.pmax(m1, v128.load32_splat(x));
-    m0 = f32x4.pmax(f32x4.pmax(m0, m1), f32x4.pmax(m2, m3));
-    m0 = f32x4.pmax(m0, i32x4.shuffle(m0, m0, 2, 3, 0, 1));
-    return f32x4.extract_lane(f32x4.pmax(m0, i32x4.shuffle(m0, m0, 1, 0, 3, 2)), 0);
+    for (; x + 16 <= end; x += 16) m0 = f.best(m0, v128.load(x));
+    for (; x < end; x += 4) m1 = f.best(m1, v128.load32_splat(x));
+    m0 = f.best(f.best(m0, m1), f.best(m2, m3));
+    m0 = f.best(m0, i32x4.shuffle(m0, m0, 2, 3, 0, 1));
+    return f32x4.extract_lane(f.best(m0, i32x4.shuffle(m0, m0, 1, 0, 3, 2)), 0);
+  }
+  /** The largest number, NaN left out; -∞ if there is none. */
+  static top(x: usize, n: i32): f32 {
+    return Run.best<Ordered>(x, n);
   }
 }
 
