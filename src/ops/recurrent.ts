@@ -4,6 +4,7 @@ import { apply, define, type InputGrad, type Op, type OpRow } from '../tensor/op
 import { sameShape } from '../tensor/shape.js';
 import { asTensor, type Tensor, type TensorLike } from '../tensor/tensor.js';
 import { gruCell, lstmCell, type Cell } from './cells.js';
+import { zeros } from './create.js';
 import { concat } from './join.js';
 import { linear, matmul } from './matmul.js';
 import { narrow, reshape, transpose } from './move.js';
@@ -104,11 +105,13 @@ function layer(
   const state = [batch!, hidden];
   const wanted = [x.shape, [wide, inputs!], [wide, hidden], state, ...(cell.cells ? [state] : [])];
   biases.forEach(() => wanted.push([wide]));
-  if (x.ndim !== 3 || time === 0 || !xs.every((t, k) => sameShape(t.shape, wanted[k]!)))
+  if (x.ndim !== 3 || !xs.every((t, k) => sameShape(t.shape, wanted[k]!)))
     throw shapeError(
       row.name,
       `inputs [time, batch, features], weights [${cell.blocks} · hidden, features] and [${cell.blocks} · hidden, hidden] and states [batch, hidden] do not fit, got ${xs.map((t) => showShape(t.shape)).join(', ')}`,
     );
+  if (time === 0)
+    throw shapeError(row.name, `inputs of shape ${showShape(x.shape)} have no time step, needs at least one`);
   const y = apply(row, xs, { reverse, biases: [biasX !== null, biasH !== null] });
   const at = new Layout(cell, x.shape, wh.shape, reverse);
   const last = [at.row(at.time - 1), ...(cell.cells ? [at.cellRow] : [])];
@@ -143,6 +146,10 @@ export const lstm: Op<Lstm> = define(
       [
         () => lstm([[[1, 2, 3, 4]]], [[1, 2]], [[1]], [[1]], [[1]]),
         /lstm: inputs .* do not fit, got \[1, 1, 4\], \[1, 2\]/,
+      ],
+      [
+        () => lstm(zeros([0, 1, 1]), zeros([4, 1]), zeros([4, 1]), [[1]], [[1]]),
+        /lstm: inputs of shape \[0, 1, 1\] have no time step, needs at least one/,
       ],
     ],
   },
