@@ -16,13 +16,13 @@ INLINE vf loadStrided(const float* p, i64 stride, int count) {
 template <class F>
 INLINE void binaryRun(float* out, const float* a, i64 sa, const float* b, i64 sb, i64 from, i64 to, F f) {
   if (sa == 1 && sb == 1)
-    streamSpan(from, to, [=](auto how, i64 k) { how.store(out + k, f(how.load(a + k), how.load(b + k))); });
+    span<Fresh>(from, to, [=](auto how, i64 k) { how.store(out + k, f(how.load(a + k), how.load(b + k))); });
   else if (sa == 1 && sb == 0) {
     const vf y = splat(*b);
-    span(from, to, [=](auto how, i64 k) { how.store(out + k, f(how.load(a + k), y)); });
+    span<Fresh>(from, to, [=](auto how, i64 k) { how.store(out + k, f(how.load(a + k), y)); });
   } else if (sa == 0 && sb == 1) {
     const vf x = splat(*a);
-    span(from, to, [=](auto how, i64 k) { how.store(out + k, f(x, how.load(b + k))); });
+    span<Fresh>(from, to, [=](auto how, i64 k) { how.store(out + k, f(x, how.load(b + k))); });
   } else
     for (i64 k = from; k < to; k += W) {
       const int count = static_cast<int>(least(W, to - k));

@@ -1,6 +1,8 @@
 // Loops over arrays: whole vectors, then a part, cut among threads at fixed places. The body is a lambda that
 // gets how to reach memory (Whole or Part) and the index, so one formula serves both.
 #pragma once
+#include <type_traits>
+
 #include "arithmetic.h"
 
 namespace thalweg {
@@ -23,15 +25,19 @@ static void parallel(int threads, i64 tasks, const F& f) {
       const_cast<F*>(&f));
 }
 
+/** How the k-th of neighbouring vectors reaches memory: asking ahead once a cache line is enough. */
+template <class How, int k>
+using Nth = std::conditional_t<k * W % LINE == 0, How, Whole>;
+
 /** f(how, k) over [from, to) in steps of a vector. */
 template <class How = Whole, class F>
 INLINE void span(i64 from, i64 to, const F& f) {
   i64 k = from;
   for (; k + 4 * W <= to; k += 4 * W) {
-    f(How{}, k);
-    f(How{}, k + W);
-    f(How{}, k + 2 * W);
-    f(How{}, k + 3 * W);
+    f(Nth<How, 0>{}, k);
+    f(Nth<How, 1>{}, k + W);
+    f(Nth<How, 2>{}, k + 2 * W);
+    f(Nth<How, 3>{}, k + 3 * W);
   }
   for (; k + W <= to; k += W) f(How{}, k);
   if (k < to) f(Part{static_cast<int>(to - k)}, k);
@@ -43,15 +49,6 @@ INLINE void span(i64 from, i64 to, const F& f) {
  * nothing there (a sum 4.08 ms, a fill 1.64 for 1.34) and double the time of updates in place, so there are
  * none. */
 constexpr i64 LONG_PIECE = 1 << 18;
-
-/** As span, for bodies that do little but read and write. */
-template <class F>
-INLINE void streamSpan(i64 from, i64 to, const F& f) {
-  if (to - from < LONG_PIECE)
-    span(from, to, f);
-  else
-    span<Ahead>(from, to, f);
-}
 
 /** Work, in elements of an addition, that is worth a second thread: a hot dispatch costs about 0.1 to 1 µs.
  */
@@ -73,16 +70,21 @@ static void pieces(const Context& cx, i64 n, i64 weight, const G& g) {
   parallel(cx.threads, ceilDiv(n, size), [&](i64 task, int) { g(task * size, least(n, (task + 1) * size)); });
 }
 
-/** f(how, k) over [0, n), among threads. */
+/** f(how, k) over [0, n), among threads, for outputs that are not read first. */
 template <class F>
 static void sweep(const Context& cx, i64 n, i64 weight, const F& f) {
-  pieces(cx, n, weight, [&](i64 from, i64 to) { span(from, to, f); });
+  pieces(cx, n, weight, [&](i64 from, i64 to) { span<Fresh>(from, to, f); });
 }
 
-/** As sweep, for bodies that do little but read and write. */
+/** As sweep, for bodies that change what they read. */
 template <class F>
 static void stream(const Context& cx, i64 n, i64 weight, const F& f) {
-  pieces(cx, n, weight, [&](i64 from, i64 to) { streamSpan(from, to, f); });
+  pieces(cx, n, weight, [&](i64 from, i64 to) {
+    if (to - from < LONG_PIECE)
+      span(from, to, f);
+    else
+      span<Ahead>(from, to, f);
+  });
 }
 
 /** Runs f(row) for every row, among threads; a row costs `weight` additions. */

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "arithmetic.h"
+#include "tables.h"
 
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
@@ -53,11 +54,6 @@ INLINE vf expm1Near(vf r) {
 }
 
 #if defined(__AVX512F__)
-/** 2^(k/16), a register full. */
-constexpr float SIXTEENTHS[16] = {1.0f,       1.0442737f, 1.0905077f, 1.1387886f, 1.1892071f, 1.2418578f,
-                                  1.2968396f, 1.3542556f, 1.4142135f, 1.4768262f, 1.5422108f, 1.6104903f,
-                                  1.6817929f, 1.7562522f, 1.8340081f, 1.9152066f};
-
 /** x = n ln 2 + r with n in sixteenths, the low bits of `sum`, and |r| ≤ ln 2 / 32; returns e^r - 1, for
  * which a cubic within 1.6e-9 will do. */
 INLINE vf expm1Sixteenth(vf x, vf& sum, vf& n) {
@@ -68,12 +64,20 @@ INLINE vf expm1Sixteenth(vf x, vf& sum, vf& n) {
   return fma(fma(r, 0.16667031f, splat(0.5000162f)), r * r, r);
 }
 
+/**
+ * e^x: x = n ln 2 + r with n in 32nds and |r| ≤ ln 2 / 64, for which a quadratic within 5.4e-8 will do. Far
+ * outside of float32's range n still says 0, infinity or NaN, and r only has to be kept small. Ten
+ * instructions, 1.74 ulp; a cubic made it eleven and 0.99.
+ */
 INLINE vf exp(vf x) {
-  vf sum, n;
-  // Beyond these, e^x is 0 or infinite in float32.
-  const vf p = expm1Sixteenth(clamp(x, -104.0f, 89.0f), sum, n);
-  const vf y = _mm512_permutexvar_ps(reinterpret_cast<__m512i>(sum), _mm512_loadu_ps(SIXTEENTHS));
-  return _mm512_scalef_ps(fma(y, p, y), n);
+  constexpr float rounder = 0x1.8p18f;
+  constexpr int smallerWithSign = 2;
+  const vf sum = fma(x, LOG2_E, splat(rounder));
+  const vf n = sum - rounder;
+  const vf far = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x));
+  const vf r = _mm512_range_ps(far, splat(0.011f), smallerWithSign);
+  const vf y = entry(THIRTY_SECONDS, sum);
+  return _mm512_scalef_ps(fma(fma(r, 0.5f, splat(1.0000147f)), r * y, y), n);
 }
 
 /** e^x for x ≤ 88, and 0 where that is below the normal range: a processor takes 20 times as long over a
@@ -81,7 +85,7 @@ INLINE vf exp(vf x) {
 INLINE vf expFlushed(vf x) {
   vf sum, n;
   const vf p = expm1Sixteenth(x, sum, n);
-  const vf y = _mm512_permutexvar_ps(reinterpret_cast<__m512i>(sum), _mm512_loadu_ps(SIXTEENTHS));
+  const vf y = entry(SIXTEENTHS, sum);
   const __mmask16 normal = _mm512_cmp_ps_mask(x, splat(-87.3365f), _CMP_NLT_UQ);
   return _mm512_maskz_scalef_ps(normal, fma(y, p, y), n);
 }
@@ -235,6 +239,18 @@ INLINE vf sine(vf x, int shift) {
 INLINE vf sin(vf x) { return sine(x, 0); }
 INLINE vf cos(vf x) { return sine(x, 1); }
 
+#if defined(__AVX512F__)
+/** By a polynomial for each of 32 parts of [0, 9.1], where tanh is 1 in float32: 17 instructions and 1.9 ulp,
+ * half the time of a quotient. */
+INLINE vf tanh(vf x) {
+  const vf a = atMost(magnitude(x), splat(31 * TANH_WIDTH));
+  const vf sum = fma(a, 1 / TANH_WIDTH, splat(ROUNDER));
+  const vf t = fma(sum - ROUNDER, -TANH_WIDTH, a);
+  vf y = entry(TANH[5], sum);
+  for (int k = 4; k >= 0; --k) y = fma(y, t, entry(TANH[k], sum));
+  return bits(bits(y) | bits(signOf(x)));
+}
+#else
 /** -t / (t + 2) with t = e^(-2|x|) - 1: from half the exponent's remainder, so that the coefficients are
  * those of expm1Near times powers of two. From -10 on, t is -1 in float32. */
 INLINE vf tanh(vf x) {
@@ -250,6 +266,7 @@ INLINE vf tanh(vf x) {
   const vf t = fma(fma(p, r * r, r + r), scale, scale - 1.0f);
   return withSign(over(t, t + 2.0f), x);
 }
+#endif
 
 /** 1 / (1 + e^-|x|), times e^-|x| for negative x: nothing overflows and small values keep their digits. */
 INLINE vf sigmoid(vf x) {

@@ -102,12 +102,12 @@ static void fill(Context& cx, float* out, double value, i64 n) {
 }
 
 static void accumulate(Context& cx, float* y, const float* x, i64 n) {
-  sweep(cx, n, 1, [=](auto how, i64 k) { how.store(y + k, how.load(y + k) + how.load(x + k)); });
+  stream(cx, n, 1, [=](auto how, i64 k) { how.store(y + k, how.load(y + k) + how.load(x + k)); });
 }
 
 static void scale(Context& cx, float* x, const float* cell, i64 n) {
   const vf factor = splat(*cell);
-  sweep(cx, n, 1, [=](auto how, i64 k) { how.store(x + k, how.load(x + k) * factor); });
+  stream(cx, n, 1, [=](auto how, i64 k) { how.store(x + k, how.load(x + k) * factor); });
 }
 
 static void affine(Context& cx, float* x, double factor, double shift, i64 n) {
@@ -118,7 +118,7 @@ static void affine(Context& cx, float* x, double factor, double shift, i64 n) {
 
 static void blend(Context& cx, float* r, const float* x, double momentum, double factor, i64 n) {
   const vf a = splat(static_cast<float>(momentum)), s = splat(static_cast<float>(factor));
-  sweep(cx, n, 1, [=](auto how, i64 k) {
+  stream(cx, n, 1, [=](auto how, i64 k) {
     const vf old = how.load(r + k);
     how.store(r + k, old + a * (s * how.load(x + k) - old));
   });

@@ -84,8 +84,9 @@ static void logSoftmaxGrad(Context& cx, float* out, const float* g, const float*
     const float *gs = g + row * cols, *ys = y + row * cols;
     float* to = out + row * cols;
     const vf sum = splat(static_cast<float>(sumLeaf(gs, cols)));
-    span(0, cols,
-         [=](auto how, i64 k) { how.store(to + k, how.load(gs + k) - math::exp(how.load(ys + k)) * sum); });
+    span(0, cols, [=](auto how, i64 k) {
+      how.store(to + k, how.load(gs + k) - math::expFlushed(how.load(ys + k)) * sum);
+    });
   });
 }
 

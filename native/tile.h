@@ -21,8 +21,6 @@ constexpr int TILE_ROWS = 4;
 #endif
 constexpr int TILE_VECTORS = 2;
 constexpr int TILE_COLS = TILE_VECTORS * W;
-/** Reals in a cache line. */
-constexpr i64 LINE = 16;
 /** How many terms before its use a row of B is fetched into L1: a term takes 6 to 14 cycles, L2 answers after
  * 15 and, busy with other rows, later. */
 constexpr i64 NEAR = 8;

@@ -95,6 +95,24 @@ struct Whole {
   INLINE_MEMBER void store(int32_t* p, vi v) const { storeAs(p, v); }
 };
 
+/** Elements of a cache line. */
+constexpr i64 LINE = 16;
+
+/** Elements of its output that a loop asks ahead for, so that a store finds its line in the first cache.
+ * Measured on a Xeon (48 KiB, 2 MiB), in the second cache a sum of two arrays of 1e5 takes 8.75 instead
+ * of 9.7 µs, a relu 7.6 instead of 8.1; with 1e6 it changes nothing, with 1e7 a sum takes 4.0 instead of 4.4
+ * ms. */
+constexpr int STORES_AHEAD = 128;
+
+/** Whole vectors of a loop whose output is not read first. */
+struct Fresh : Whole {
+  using Whole::store;
+  INLINE_MEMBER void store(float* p, vf v) const {
+    __builtin_prefetch(p + STORES_AHEAD, 1);
+    storeAs(p, v);
+  }
+};
+
 /** Elements that a long loop asks ahead for: a page, where the hardware's prefetching stops. */
 constexpr int PAGE_AHEAD = 1024;
 
