@@ -199,4 +199,4 @@ export function conv2dGradWeight(
   gradWeight(gw, x, g);
 }
 
-export { avgPool2d, avgPool2dGrad, maxPool2d } from './pool';
+export { avgPool2d, avgPool2dGrad, maxPool2d, maxPool2dGrad } from './pool';

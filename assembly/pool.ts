@@ -147,6 +147,42 @@ function maxOne(y: usize, index: usize, x: usize, top: i32, bottom: i32, left: i
   store<i32>(index, at);
 }
 
+export function maxPool2dGrad(
+  gx: usize,
+  g: usize,
+  index: usize,
+  planes: i32,
+  h: i32,
+  w: i32,
+  kh: i32,
+  kw: i32,
+  sh: i32,
+  sw: i32,
+  ph: i32,
+  pw: i32,
+): void {
+  Pool.over(h, w, kh, kw, sh, sw, ph, pw);
+  const bytes = usize(h * w) << 2;
+  for (let p = 0; p < planes; p++, gx += bytes) {
+    memory.fill(gx, 0, bytes);
+    for (let i = 0; i < Pool.oh; i++) {
+      const top = max(0, i * sh - ph);
+      const bottom = min(h, i * sh - ph + kh);
+      for (let j = 0; j < Pool.ow; j++, g += 4, index += 4) {
+        const left = max(0, j * sw - pw);
+        const width = min(w, j * sw - pw + kw) - left;
+        const at = load<i32>(index);
+        for (let u = top; u < bottom; u++) {
+          if (u32(at - u * w - left) >= u32(width)) continue;
+          const to = gx + (usize(at) << 2);
+          f32.store(to, f32.load(to) + f32.load(g));
+          break;
+        }
+      }
+    }
+  }
+}
+
 export function avgPool2d(
   y: usize,
   x: usize,

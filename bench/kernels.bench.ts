@@ -93,6 +93,7 @@ const SIZES: Readonly<Record<string, Size[]>> = {
   conv2d: convolutions(0),
   oiinnnnnnnnnnnnnn: convolutions(),
   maxPool2d: pools([]),
+  maxPool2dGrad: pools([]),
   avgPool2d: pools([1]),
   avgPool2dGrad: pools([1]),
   layerNorm: squares([[1024, 1024]], [1e-5]),

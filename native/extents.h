@@ -320,6 +320,10 @@ inline void maxPool2d(const Count* n, Count* e) {
   e[0] = e[1] = pooledOutputs(n);
   e[2] = pooledInputs(n);
 }
+inline void maxPool2dGrad(const Count* n, Count* e) {
+  e[0] = pooledInputs(n);
+  e[1] = e[2] = pooledOutputs(n);
+}
 inline void avgPool2d(const Count* n, Count* e) {
   e[0] = pooledOutputs(n);
   e[1] = pooledInputs(n);

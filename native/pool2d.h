@@ -115,6 +115,37 @@ static void maxPoolPlane(const Pooling& q, float* y, int32_t* index, const float
     }
 }
 
+/** Every element of g to the one of its four places that the index names, 0 to the others. */
+static void maxPoolGradHalves(const Pooling& q, float* gx, const float* g, const int32_t* index) {
+  for (i64 i = 0; i < q.oh; ++i)
+    span(0, q.ow, [&](auto how, i64 j) {
+      const i64 at = 2 * i * q.w + 2 * j, from = i * q.ow + j;
+      const vi place = wrapping(how.load(index + from), -(lanes() * 2 + static_cast<int32_t>(at)));
+      // As a sum that begins with 0, which makes a 0 of -0.
+      const vf v = how.load(g + from) + 0.0f;
+      const int32_t below = static_cast<int32_t>(q.w);
+      storePairs(how, gx + at, place == 0 ? v : vf{}, place == 1 ? v : vf{});
+      storePairs(how, gx + at + q.w, place == below ? v : vf{}, place == below + 1 ? v : vf{});
+    });
+  // What no window reaches.
+  if (q.w % 2)
+    for (i64 y = 0; y < 2 * q.oh; ++y) gx[y * q.w + q.w - 1] = 0;
+  span(2 * q.oh * q.w, q.h * q.w, [=](auto how, i64 k) { how.store(gx + k, vf{}); });
+}
+
+static void maxPoolGradPlane(const Pooling& q, float* gx, const float* g, const int32_t* index) {
+  span(0, q.h * q.w, [=](auto how, i64 k) { how.store(gx + k, vf{}); });
+  for (i64 i = 0; i < q.oh; ++i) {
+    const Reach rows = under(i, q.sh, q.ph, q.kh, q.h);
+    for (i64 j = 0; j < q.ow; ++j) {
+      const Reach cols = under(j, q.sw, q.pw, q.kw, q.w);
+      const i64 at = index[i * q.ow + j];
+      for (i64 r = rows.from; r < rows.to; ++r)
+        if (at >= r * q.w + cols.from && at < r * q.w + cols.to) gx[at] += g[i * q.ow + j];
+    }
+  }
+}
+
 /** 1 / divisor of a window: its full size, or the elements inside the plane. */
 INLINE float share(const Pooling& q, bool countPad, const Reach& rows, const Reach& cols) {
   const i64 inside = (rows.to - rows.from) * (cols.to - cols.from);
@@ -250,6 +281,15 @@ static void maxPool2d(Context& cx, float* y, int32_t* index, const float* x, i64
                                 : maxPoolPlane;
   eachRow(cx, planes, q.halves() ? in : out * kh * kw,
           [=](i64 p) { plane(q, y + p * out, index + p * out, x + p * in); });
+}
+
+static void maxPool2dGrad(Context& cx, float* gx, const float* g, const int32_t* index, i64 planes, i64 h,
+                          i64 w, i64 kh, i64 kw, i64 sh, i64 sw, i64 ph, i64 pw) {
+  const Pooling q = poolingOf(planes, h, w, kh, kw, sh, sw, ph, pw);
+  const i64 out = q.oh * q.ow, in = h * w;
+  const auto plane = q.halves() ? maxPoolGradHalves : maxPoolGradPlane;
+  eachRow(cx, planes, q.halves() ? in : in + out * (kh + 4),
+          [=](i64 p) { plane(q, gx + p * in, g + p * out, index + p * out); });
 }
 
 static void avgPool2d(Context& cx, float* y, const float* x, i64 planes, i64 h, i64 w, i64 kh, i64 kw, i64 sh,

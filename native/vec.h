@@ -87,6 +87,7 @@ INLINE void storePart(float* p, vf v, int n) {
 struct Whole {
   static constexpr int count = W;
   INLINE_MEMBER vf load(const float* p) const { return loadAs<vf>(p); }
+  INLINE_MEMBER vi load(const int32_t* p) const { return loadAs<vi>(p); }
   /** As load, with `filler` in the lanes beyond the end. */
   INLINE_MEMBER vf load(const float* p, vf) const { return loadAs<vf>(p); }
   /** v, with 0 in the lanes beyond the end. */
@@ -129,6 +130,9 @@ struct Ahead : Whole {
 struct Part {
   int count;
   INLINE_MEMBER vf load(const float* p) const { return loadPart(p, count); }
+  INLINE_MEMBER vi load(const int32_t* p) const {
+    return bits(loadPart(static_cast<const float*>(static_cast<const void*>(p)), count));
+  }
   INLINE_MEMBER vf load(const float* p, vf filler) const {
     return lanes() < count ? loadPart(p, count) : filler;
   }

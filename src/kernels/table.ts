@@ -9,6 +9,7 @@ import { matmul } from './table/matmul.js';
 import { move } from './table/move.js';
 import { layers, norm } from './table/norm.js';
 import { pointwise } from './table/pointwise.js';
+import { pooling } from './table/pool.js';
 import { random } from './table/random.js';
 import { recurrent } from './table/recurrent.js';
 import { reduce } from './table/reduce.js';
@@ -24,6 +25,7 @@ const rows = {
   ...move,
   ...matmul,
   ...convolution,
+  ...pooling,
   ...norm,
   ...layers,
   ...groupNorms,

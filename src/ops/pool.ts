@@ -7,7 +7,7 @@ import { apply, define, type Op, type OpRow } from '../tensor/op.js';
 import { sizeOf, type Shape } from '../tensor/shape.js';
 import { asTensor, type Tensor, type TensorLike } from '../tensor/tensor.js';
 import { pairOf, type Pair, type Quad } from './conv.js';
-import { planeScatter } from './gather.js';
+import { planeGather } from './gather.js';
 import { matmul } from './matmul.js';
 import { reshape, transpose } from './move.js';
 
@@ -76,11 +76,23 @@ const maxRow: OpRow<PoolAttrs & { index?: Storage }> = {
     return [a.index];
   },
   // Each window's gradient goes to the place its maximum came from.
-  vjp: (g, _y, [x], { x: shape, index }) => {
-    const [planes, plane] = [shape[0]! * shape[1]!, shape[2]! * shape[3]!];
-    const places = { storage: index!, shape: [planes, g.size / planes] };
-    const flat = apply(planeScatter, [reshape(g, places.shape)], { index: places, dim: 1, n: plane });
-    return [reshape(flat, x!.shape)];
+  vjp: (g, _y, _xs, a) => [apply(maxGradRow, [g], a)],
+};
+
+const maxGradRow: OpRow<PoolAttrs & { index?: Storage }> = {
+  name: 'maxPool2dGrad',
+  shape: (_xs, a) => a.x,
+  forward: (y, [g], a) =>
+    launch('maxPool2dGrad', y.storage.address(), g!.storage.address(), a.index!.address(), ...poolNumbers(a)),
+  vjp: (h, g, _xs, { index }) => {
+    const planes = h.shape[0]! * h.shape[1]!;
+    const places = { storage: index!, shape: [planes, index!.length / planes] };
+    const flat = apply(planeGather, [reshape(h, [planes, h.size / planes])], {
+      index: places,
+      dim: 1,
+      n: h.size / planes,
+    });
+    return [reshape(flat, g.shape)];
   },
 };
 

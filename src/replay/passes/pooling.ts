@@ -1,5 +1,5 @@
 // Rectifies after max pooling instead of before: relu(max x) is max relu(x), and there is less of it. Backwards likewise: the
-// pooled gradient is masked by the pooled value before it is scattered. Where all of a window is negative the pool now picks
+// pooled gradient is masked by the pooled value before it is spread. Where all of a window is negative the pool now picks
 // another of its elements, but that one's gradient is 0 either way, so the bits are the same (but for the sign of a zero).
 import {
   accesses,
@@ -12,10 +12,10 @@ import {
 } from '../graph.js';
 import { Draft, type Single, type Use } from '../uses.js';
 
-/** Pointers of relu(y, x), maxPool2d(y, index, x), scatterAdd(gx, g, index) and reluGrad(gx, g, y). */
+/** Pointers of relu(y, x), maxPool2d(y, index, x), maxPool2dGrad(gx, g, index) and reluGrad(gx, g, y). */
 const RELU = { Y: 0, X: 1 } as const;
 const POOL = { Y: 0, INDEX: 1, X: 2 } as const;
-const SCATTER = { GX: 0, G: 1, INDEX: 2 } as const;
+const SPREAD = { GX: 0, G: 1 } as const;
 const SLOPE = { GX: 0, G: 1, Y: 2, N: 3 } as const;
 
 export function rectifyAfterPooling(graph: Graph): Graph {
@@ -36,10 +36,9 @@ export function rectifyAfterPooling(graph: Graph): Graph {
   return { ...graph, instructions, buffers };
 }
 
-/** Places of the launches: the zeros that the gradient is scattered into, the scattering, the slope. */
+/** Places of the launches: the pool's way back, the slope. */
 interface Backward {
-  readonly fill: number;
-  readonly scatter: number;
+  readonly spread: number;
   readonly slope: number;
 }
 
@@ -71,24 +70,17 @@ function matchAt(draft: Draft, relu: number): Match | null {
 const isUse = (draft: Draft, use: Use, kernel: string, arg: number): boolean =>
   use.reads && use.arg === arg && draft.launches[use.at]!.kernel === kernel;
 
-/** The slope's gradient must be what the pool's only index scatters into zeros, and nothing else may look at it. */
+/** The slope's gradient must be what the pool's only index spreads, and nothing else may look at it. */
 function backwardOf(draft: Draft, slope: number, index: readonly Use[]): Backward | null {
   const { owners, args } = draft.launches[slope]!;
   const uses = draft.of(owners[SLOPE.G]!);
-  const scatter = index[0]?.at;
-  const [fill, second, third] = uses.map((use) => use.at);
-  if (fill === undefined || scatter === undefined) return null;
-  if (index.length !== 1 || uses.length !== 3 || !draft.isInner(owners[SLOPE.G]!) || args[SLOPE.G] !== 0)
-    return null;
-  const named = (at: number, kernel: string): boolean => draft.launches[at]!.kernel === kernel;
-  if (!named(fill, 'fill') || second !== scatter || !named(scatter, 'scatterAdd') || third !== slope)
-    return null;
-  // The result appears earlier than before, and so does the mask: neither may get in anyone's way.
+  const spread = index[0]?.at;
+  if (spread === undefined || draft.launches[spread]!.kernel !== 'maxPool2dGrad') return null;
+  if (index.length !== 1 || !draft.isInner(owners[SLOPE.G]!) || args[SLOPE.G] !== 0) return null;
+  if (uses.length !== 2 || uses[0]!.at !== spread || uses[1]!.at !== slope) return null;
+  // The result appears earlier than before: it may not get in anyone's way.
   const [result] = accesses(draft.launches[slope]!);
-  const given = accesses(draft.launches[scatter]!).find(({ arg }) => arg === SCATTER.G)!;
-  const inTheWay =
-    draft.touched(result!, fill - 1, slope, false) || draft.touched(given, fill, scatter, true);
-  return inTheWay ? null : { fill, scatter, slope };
+  return draft.touched(result!, spread - 1, slope, false) ? null : { spread, slope };
 }
 
 function forward(draft: Draft, { relu, pool }: Match): [number, Single[]][] {
@@ -103,18 +95,17 @@ function forward(draft: Draft, { relu, pool }: Match): [number, Single[]][] {
 }
 
 function backward(draft: Draft, pool: number, back: Backward, buffers: Buffer[]): [number, Single[]][] {
-  const [fill, scatter, slope] = [back.fill, back.scatter, back.slope].map((at) => draft.launches[at]!);
+  const [spread, slope] = [draft.launches[back.spread]!, draft.launches[back.slope]!];
   const pooling = draft.launches[pool]!;
   const n = sizeOf(pooling, POOL.Y);
   const masked = buffers.push({ bytes: n * WIDTH, int: false, source: null, constant: null }) - 1;
   const to = (launch: Single, arg: number, like: Single, as: number): Single =>
     redirected(launch, arg, like.owners[as]!, like.args[as]!);
-  const early = to(to(slope!, SLOPE.G, scatter!, SCATTER.G), SLOPE.Y, pooling, POOL.Y);
+  const early = to(to(slope, SLOPE.G, spread, SPREAD.G), SLOPE.Y, pooling, POOL.Y);
   const mask = withCount(redirected(early, SLOPE.GX, masked, 0), SLOPE.N, n);
-  const spread = redirected(to(scatter!, SCATTER.GX, slope!, SLOPE.GX), SCATTER.G, masked, 0);
+  const late = redirected(to(spread, SPREAD.GX, slope, SLOPE.GX), SPREAD.G, masked, 0);
   return [
-    [back.fill, [mask, to(fill!, 0, slope!, SLOPE.GX)]],
-    [back.scatter, [spread]],
+    [back.spread, [mask, late]],
     [back.slope, []],
   ];
 }
