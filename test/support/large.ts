@@ -95,6 +95,7 @@ const LARGE: Readonly<Record<string, KernelCase[]>> = {
   conv2d: CONVOLUTIONS.map((sizes, k) => ({ args: [...sizes, k % 5], absent: k % 3 ? [4] : [] })),
   oiinnnnnnnnnnnnnn: calls(...CONVOLUTIONS),
   maxPool2d: calls(...POOLS),
+  maxPool2dGrad: POOLS.map((args) => ({ args, index: args[1]! * args[2]! })),
   oinnnnnnnnnn: calls(...POOLS.map((sizes, k) => [...sizes, k % 2])),
   oooiiinnns: calls([8, 20, 300, 1e-5], [8, 40, 49, 1e-5], [300, 70, 1, 1e-5]),
   oooiiiiinnns: calls([8, 20, 300, 1e-5], [8, 40, 49, 1e-5], [300, 70, 1, 1e-5]),
