@@ -3,6 +3,7 @@ import { launch } from '../kernels/launch.js';
 import { rangeError, shapeError, showShape } from '../tensor/errors.js';
 import { apply, define, Piece, type Op, type OpRow } from '../tensor/op.js';
 import {
+  areDense,
   broadcastStrides,
   checkDim,
   checkShape,
@@ -245,17 +246,16 @@ const insertRow: OpRow<Box & { value: number }> = {
   name: 'pad',
   shape: (_xs, { shape }) => shape,
   forward: (y, [x], { starts, steps, value }) => {
-    launch('fill', y.storage.address(), value, y.size);
-    if (x!.size === 0) return;
-    launchCopy(
-      y.storage,
-      boxStart(y.shape, starts),
-      x!.storage,
-      0,
-      x!.shape,
-      boxStrides(y.shape, steps),
-      stridesOf(x!.shape),
-    );
+    const [start, strides] = [boxStart(y.shape, starts), boxStrides(y.shape, steps)];
+    const fill = (from: number, to: number): void => {
+      if (to > from) launch('fill', y.storage.address() + from * y.storage.width, value, to - from);
+    };
+    // What is written once, as in one run, a replayed step can compute where it goes: its copy falls away.
+    if (areDense(x!.shape, strides)) {
+      fill(0, start);
+      fill(start + x!.size, y.size);
+    } else fill(0, y.size);
+    if (x!.size > 0) launchCopy(y.storage, start, x!.storage, 0, x!.shape, strides, stridesOf(x!.shape));
   },
   vjp: (g, _y, [x], { starts, steps }) => [apply(sliceRow, [g], { starts, steps, shape: x!.shape })],
 };

@@ -1,6 +1,7 @@
 // What the passes work on: a list of launches over buffers. A pass takes a graph and returns one that computes the same.
 import { isPointer } from '../kernels/row.js';
 import { table, type KernelName } from '../kernels/table.js';
+import { areDense } from '../tensor/shape.js';
 import { NUMBER, OUTSIDE, type Entry, type Source } from './recorder.js';
 
 /** The part that runs when the plan is made, and never again. */
@@ -77,17 +78,7 @@ const known = new WeakMap<Launch, readonly Access[]>();
 /** Arguments of `copy`: (to, from, sizes[4], strides of to[4], strides of from[4]). */
 export const COPY = { TO: 0, FROM: 1, SIZES: 2, STRIDES: [6, 10] } as const;
 
-/** Whether strides visit memory from front to back without a gap. */
-export function areDense(sizes: readonly number[], strides: readonly number[]): boolean {
-  let step = 1;
-  for (let k = sizes.length - 1; k >= 0; k--) {
-    if (sizes[k] !== 1 && strides[k] !== step) return false;
-    step *= sizes[k]!;
-  }
-  return true;
-}
-
-/** The same of a copy's pointer. */
+/** Whether a copy visits the memory behind a pointer from front to back without a gap. */
 export function isDense({ args }: Launch, pointer: 0 | 1): boolean {
   const at = COPY.STRIDES[pointer];
   return areDense(args.slice(COPY.SIZES, COPY.SIZES + 4), args.slice(at, at + 4));

@@ -80,6 +80,16 @@ export function broadcastShapes(where: string, a: Shape, b: Shape): Shape {
   });
 }
 
+/** Whether strides visit memory from front to back without a gap. */
+export function areDense(sizes: readonly number[], strides: readonly number[]): boolean {
+  let step = 1;
+  for (let k = sizes.length - 1; k >= 0; k--) {
+    if (sizes[k] !== 1 && strides[k] !== step) return false;
+    step *= sizes[k]!;
+  }
+  return true;
+}
+
 /** Strides that read a tensor of `shape` as if it had shape `as`: 0 where it is repeated. */
 export function broadcastStrides(shape: Shape, as: Shape): number[] {
   const strides = stridesOf(shape);

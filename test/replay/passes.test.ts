@@ -172,6 +172,42 @@ describe(`passes on ${t.backend.name}`, () => {
     expect(kernels(planOf(slices, ones([4, 3])))).toEqual(['exp', 'mul']);
     const joined = (x: Tensor): Tensor => t.concat([x.exp(), x.sin()], 0).neg();
     expect(kernels(planOf(joined, ones([4, 3])))).toEqual(['exp', 'sin', 'neg']);
+    // What stands in one run among zeros, as a narrow's gradient does, is computed between them; a box with gaps is not.
+    const padded = (x: Tensor): Tensor =>
+      t
+        .pad(
+          t.pad(x.exp(), [
+            [1, 0],
+            [0, 0],
+          ]),
+          [
+            [2, 1],
+            [0, 0],
+          ],
+          5,
+        )
+        .neg();
+    expect(kernels(planOf(padded, ones([4, 3]), ['strips', 'constants']))).toEqual([
+      'exp',
+      'fill',
+      'fill',
+      'fill',
+      'neg',
+    ]);
+    const boxed = (x: Tensor): Tensor =>
+      t
+        .pad(x.exp(), [
+          [0, 0],
+          [1, 0],
+        ])
+        .neg();
+    expect(kernels(planOf(boxed, ones([4, 3]), ['strips', 'constants']))).toEqual([
+      'exp',
+      'fill',
+      'copy',
+      'neg',
+    ]);
+    expect(replayed(padded, ones([4, 3]))).toEqual(padded(ones([4, 3])).toArray());
     const turned = (x: Tensor): Tensor => x.exp().transpose(0, 1).transpose(0, 1).neg();
     expect(kernels(planOf(turned, ones([4, 3])))).toEqual(['exp', 'neg']);
     const once = (x: Tensor): Tensor => x.exp().reshape([2, 2, 3]).permute([2, 0, 1]).transpose(1, 2).neg();

@@ -4,16 +4,8 @@
 // and relu 5 to 10% (WASM: 2 to 13%, and 0 to 6%); a product with residual and the layer norm behind it, which loses the addition
 // from its strips, 1 to 3% (WASM: 0 ± 1%); a step of a GPT 0 to 1%.
 import { ACTIVATIONS } from '../../kernels/table/epilogue.js';
-import {
-  accesses,
-  areDense,
-  changed,
-  overlap,
-  redirected,
-  WIDTH,
-  type Graph,
-  type Launch,
-} from '../graph.js';
+import { accesses, changed, overlap, redirected, WIDTH, type Graph, type Launch } from '../graph.js';
+import { areDense } from '../../tensor/shape.js';
 import { Draft, type Single } from '../uses.js';
 
 /** Arguments of `matmul` and `conv2d`, and where the activation stands. */
