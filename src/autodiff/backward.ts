@@ -95,12 +95,17 @@ export function sweep(
     options.deliver!(leaf, g);
     grads.delete(leaf);
   };
+  // Where a leaf's first gradient belongs, if it is to be handed over and nobody reads that memory.
+  const placeOf = ({ node, grad, gradSlot }: Tensor, known: boolean): Storage | null =>
+    remains === null || node !== null || grad !== null || known || !gradSlot || remains.needs(gradSlot)
+      ? null
+      : gradSlot;
   const all = withRecording(options.createGraph, () => {
     outputs.forEach((t, k) => grads.add(t, seeds[k]!));
     for (const node of order) {
       const g = grads.get(node);
       if (g && !wanted?.has(node)) grads.delete(node);
-      if (g) pull(node, g, grads, wanted, options.createGraph);
+      if (g) pull(node, g, grads, wanted, { createGraph: options.createGraph, placeOf });
       remains?.done(node, deliver);
       leftovers.clear();
     }
@@ -112,13 +117,21 @@ export function sweep(
   return all;
 }
 
+interface Pull {
+  createGraph: boolean;
+  placeOf: (x: Tensor, known: boolean) => Storage | null;
+}
+
+/** A gradient, computed in `place` if there is one and the rule asks for as much. */
+const computed = (part: () => Tensor, place: Storage | null): Tensor => place?.offerTo(part) ?? part();
+
 /** Sends the gradient of a node's output to its inputs. */
 function pull(
   node: Node,
   g: Tensor,
   grads: Gradients,
   wanted: ReadonlySet<Key> | null,
-  createGraph: boolean,
+  { createGraph, placeOf }: Pull,
 ): void {
   const { row, inputs, attrs, output } = node;
   if (versionOf(inputs) !== node.version)
@@ -132,7 +145,8 @@ function pull(
     if (!part || !x.requiresGrad) return;
     if (wanted && x.node === null && !wanted.has(x)) return;
     if (part instanceof Piece) grads.add(x, part);
-    else grads.add(x, sumTo(typeof part === 'function' ? part() : part, x.shape));
+    else if (typeof part !== 'function') grads.add(x, sumTo(part, x.shape));
+    else grads.add(x, sumTo(computed(part, row.direct ? placeOf(x, grads.has(x)) : null), x.shape));
   });
 }
 
@@ -172,7 +186,8 @@ function accumulate(leaf: Tensor, g: Tensor): void {
   // A gradient with a graph (createGraph) lies elsewhere and comes into the slot first.
   if (leaf.grad && leaf.grad.storage !== slot) put(leaf.grad);
   if (leaf.grad) launch('accumulate', slot.address(), g.storage.address(), leaf.size);
-  else put(g);
+  // It may have been computed there.
+  else if (g.storage !== slot) put(g);
   leaf.adoptGrad(new Tensor(slot, leaf.shape));
   slot.touch();
 }

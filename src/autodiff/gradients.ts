@@ -38,6 +38,10 @@ export class Gradients {
     entry.pieces.push(g);
   }
 
+  has(x: Tensor): boolean {
+    return this.entries.has(keyOf(x));
+  }
+
   /** The gradient as it stands; null if there is none. */
   get(key: Key): Tensor | null {
     const entry = this.entries.get(key);

@@ -5,8 +5,8 @@ import os from 'node:os';
 import { gate, limits } from './gate.js';
 import { MOST_PARTS, MOST_THREADS, Pool, type Job } from './pool.js';
 import type { Engine, Kernel } from './reference.js';
-import type { KernelRow } from './row.js';
-import { cutter, ending, stripsCutter, workOf } from './split.js';
+import type { Split } from './row.js';
+import { cutter, ending, remembering, stripsCutter, workOf } from './split.js';
 import { kernelNames, table, type KernelName } from './table.js';
 
 /** Milliseconds between two calls that are close together: workers that were woken would have turned so long. */
@@ -83,8 +83,8 @@ class Sharing {
 }
 
 interface Shared {
-  readonly alone: Kernel;
-  readonly row: KernelRow;
+  readonly job: Job;
+  readonly split: Split;
 }
 
 /** What stands behind the kernels that may be shared. */
@@ -110,7 +110,7 @@ export function sharedEngine(
     const run = gate(row.sig.length, split, job.alone, (...args) =>
       sharing.run(job, workOf(split, args), args),
     );
-    shared.set(run, { alone: job.alone, row });
+    shared.set(run, { job, split });
     return run;
   };
   const engine = Object.fromEntries(kernelNames.map((name, k) => [name, kernel(name, k)])) as Record<
@@ -126,18 +126,23 @@ export function sharedEngine(
 export const enginePool = (engine: Engine): Pool | undefined => poolOf.get(engine);
 
 /**
- * The function that does this call soonest when it is called again and again: the module's own export where there is too
- * little to share, else the one that shares it.
+ * This one call, shared as the kernel's calls are, for one that is made again and again: what depends on the arguments alone
+ * is found once, so a call leaves no garbage behind. Null where there is too little to share.
  */
-export function kernelFor(engine: Engine, name: KernelName, args: readonly number[]): Kernel {
-  const run = engine[name];
-  const found = shared.get(run);
-  return found && workOf(found.row.split!, args) < limits.work ? found.alone : run;
+export function sharedCall(engine: Engine, name: KernelName, args: readonly number[]): (() => void) | null {
+  const found = shared.get(engine[name]);
+  const work = found ? workOf(found.split, args) : 0;
+  if (!found || work < limits.work) return null;
+  const { job } = found;
+  const ends = job.ends?.(args) ?? false;
+  const own: Job = { ...job, cut: remembering(job.cut), ends: () => ends };
+  const sharing = sharingOf.get(engine)!;
+  return () => sharing.run(own, work, args);
 }
 
 /** The kernel on the caller's thread, however much there is to do. */
 export const kernelAlone = (engine: Engine, name: KernelName): Kernel =>
-  shared.get(engine[name])?.alone ?? engine[name];
+  shared.get(engine[name])?.job.alone ?? engine[name];
 
 /** Strips of a recorded step: function `index` of a module that stands in the heap too, so that workers can make it. */
 export interface StripsJob {

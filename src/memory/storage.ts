@@ -18,6 +18,9 @@ export interface Origin {
   readonly make?: (from: any) => Cells;
 }
 
+/** What the next reals in a scope get instead of its memory, if they are as many. */
+let offered: Storage | null = null;
+
 /** `offset` of values that were let go. */
 const AWAY = -2;
 
@@ -65,12 +68,27 @@ export class Storage {
   static inScope(length: number, kind: Kind = 'real'): Storage {
     const scope = currentScope();
     if (!scope) throw new Error('Storage.inScope: no scope is open');
+    if (offered !== null && kind === 'real' && offered.length === length && offered.width === heap.width) {
+      const storage = offered;
+      offered = null;
+      return storage;
+    }
     const storage = new Storage(length, kind);
     storage.width = kind === 'int' ? 4 : heap.width;
     storage.offset = scope.allocate(length * storage.width);
     storage.scope = scope;
     scope.storages.push(storage);
     return storage;
+  }
+
+  /** Runs `make`, which may compute its result here: the first reals of this length that it asks a scope for are these. */
+  offerTo<T>(make: () => T): T {
+    offered = this;
+    try {
+      return make();
+    } finally {
+      offered = null;
+    }
   }
 
   /** An ordinary array, used as it is and never copied here. */
@@ -118,6 +136,8 @@ export class Storage {
   private comeBack(): void {
     const { scope, remake } = this;
     if (scope!.ended) throw deadError();
+    // What is kept beside these values outlives what they are needed for.
+    offered = null;
     const make = (): void =>
       remake!(() => {
         this.offset = scope!.allocate(this.length * this.width);

@@ -64,6 +64,7 @@ const row: OpRow<Flags> = {
     () => (tb ? apply(row, [g, a!], { ta: true, tb: ta }) : apply(row, [a!, g], { ta: !ta, tb: false })),
     g,
   ],
+  direct: true,
 };
 
 /** Matrix product as torch.matmul: vectors are rows or columns, leading dimensions are batches and broadcast. */

@@ -47,19 +47,21 @@ export class Assembler {
   private readonly imports = new Map<Kernel, Import>();
   private readonly entries: number[][] = [];
 
-  /** `runs` gives the functions that run kernels, `strips` those that run all strips of an item. */
+  /** `runs` gives the functions that run kernels, `own` those of whole items: all that are strips, and calls that are shared. */
   constructor(
     private readonly runs: Run,
-    private readonly strips: ReadonlyMap<Item, () => void> = new Map(),
+    private readonly own: ReadonlyMap<Item, () => void> = new Map(),
   ) {}
 
   /** A module that exports a function without parameters for each of these lists. */
   calls(lists: readonly (readonly Item[])[]): Uint8Array<ArrayBuffer> {
     const bodies = lists.map((items) => {
       const to = [0];
-      for (const item of items)
-        if ('call' in item) this.call(to, item.call);
-        else to.push(OP.call, ...unsigned(this.importOf('strips', this.strips.get(item)!, []).number));
+      for (const item of items) {
+        const own = this.own.get(item);
+        if ('call' in item && !own) this.call(to, item.call);
+        else to.push(OP.call, ...unsigned(this.importOf('own', own!, []).number));
+      }
       return body(to);
     });
     return this.module(CALLS, bodies);
@@ -96,7 +98,7 @@ export class Assembler {
   }
 
   private call(to: number[], { kernel, args }: Call): void {
-    const { number, types } = this.kernel(kernel, args);
+    const { number, types } = this.kernel(kernel);
     for (let k = 0; k < args.length; k++) constant(to, types[k]!, args[k]!);
     to.push(OP.call, ...unsigned(number));
   }
@@ -130,7 +132,7 @@ export class Assembler {
 
   /** A call whose arguments are `args + strip * steps + copy * workers`; only whole numbers may move. */
   private moving(to: number[], { kernel, steps, workers }: StripCall, args: readonly number[]): void {
-    const { number, types } = this.kernel(kernel, args);
+    const { number, types } = this.kernel(kernel);
     args.forEach((arg, k) => {
       constant(to, types[k]!, arg);
       plusMultiple(to, FROM, steps[k]!);
@@ -139,8 +141,8 @@ export class Assembler {
     to.push(OP.call, ...unsigned(number));
   }
 
-  private kernel(kernel: KernelName, args: readonly number[]): Import {
-    return this.importOf(kernel, this.runs(kernel, args), typesOf(kernel));
+  private kernel(kernel: KernelName): Import {
+    return this.importOf(kernel, this.runs(kernel), typesOf(kernel));
   }
 
   private importOf(called: string, run: Kernel, types: readonly number[]): Import {
@@ -149,7 +151,7 @@ export class Assembler {
     const type = types.join();
     if (!this.types.has(type)) this.types.set(type, this.types.size);
     const entry = { number: this.imports.size, types };
-    // One kernel may come as an export and as a function that shares its work.
+    // Every item's own function has the same name.
     const name = called in this.functions ? `${called} ${entry.number}` : called;
     this.imports.set(run, entry);
     this.functions[name] = run;

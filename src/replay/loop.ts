@@ -3,8 +3,8 @@ import type { KernelName } from '../kernels/table.js';
 import type { Kernel } from '../kernels/reference.js';
 import type { Call, Item, Program } from './program.js';
 
-/** The function that runs a call. */
-export type Run = (kernel: KernelName, args: readonly number[]) => Kernel;
+/** The function that runs a kernel's calls. */
+export type Run = (kernel: KernelName) => Kernel;
 
 /** Goes through the items one by one; `known` are those that have a function already. */
 export function loopProgram(
@@ -35,7 +35,7 @@ export function loopProgram(
 
 function thunkOf(item: Item, runs: Run): () => void {
   const bound = ({ kernel, args }: Call): (() => void) => {
-    const run = runs(kernel, args);
+    const run = runs(kernel);
     return () => run(...args);
   };
   if ('call' in item) return bound(item.call);
@@ -44,7 +44,7 @@ function thunkOf(item: Item, runs: Run): () => void {
     for (let k = 0; k < strips; k++)
       for (const { kernel, args, steps, last } of body) {
         const own = (k < strips - 1 ? args : last).map((arg, a) => arg + k * steps[a]!);
-        runs(kernel, own)(...own);
+        runs(kernel)(...own);
       }
   };
 }

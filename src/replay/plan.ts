@@ -39,7 +39,9 @@ export class Plan {
   /** Arguments, and the rest. */
   private readonly given: readonly Staged<'input'>[];
   private readonly drawn: readonly Staged<'live' | 'held'>[];
-  private readonly grads: readonly (readonly [Tensor, Tensor])[];
+  /** Parameters, and the gradients that the first part computes. */
+  private readonly leaves: readonly Tensor[];
+  private readonly grads: readonly Tensor[];
   private readonly changes: readonly Storage[];
   private readonly reader = (storage: Storage): ArrayLike<number> => this.read(storage);
 
@@ -69,7 +71,8 @@ export class Plan {
     this.drawn = this.staged.filter((one): one is Staged<'live' | 'held'> => one.source.from !== 'input');
     this.guards = guardsOf(trace);
     this.settle();
-    this.grads = [...trace.adopted];
+    this.leaves = [...trace.adopted.keys()];
+    this.grads = [...trace.adopted.values()];
     this.changes = [...trace.changes].filter((storage) => storage.scope === null);
     trace.forget();
   }
@@ -119,7 +122,8 @@ export class Plan {
   /** After the last part: what happened outside the heap. */
   finish(): void {
     this.adopt();
-    for (const storage of this.changes) storage.touch();
+    const { changes } = this;
+    for (let k = 0; k < changes.length; k++) changes[k]!.touch();
     for (const host of this.trace.hosts) host.finish(this.reader);
   }
 
@@ -130,7 +134,9 @@ export class Plan {
 
   /** Gives the parameters the gradients that the first part computed. */
   adopt(): void {
-    for (const [t, grad] of this.grads) if (t.grad !== grad) t.adoptGrad(grad);
+    // Here and below by number: before it is compiled, a loop over values leaves garbage for each.
+    const { leaves, grads } = this;
+    for (let k = 0; k < leaves.length; k++) if (leaves[k]!.grad !== grads[k]) leaves[k]!.adoptGrad(grads[k]!);
   }
 
   /** The values that a run left in a storage of the recording. */

@@ -2,9 +2,9 @@
 import { activeAddon, backend, kernelsNow } from '../kernels/launch.js';
 import { isPointer } from '../kernels/row.js';
 import { table, type KernelName } from '../kernels/table.js';
-import { kernelFor } from '../kernels/threads.js';
+import { kernelAlone } from '../kernels/threads.js';
 import { isStrips, type Graph, type Instruction, type Launch, type Strip } from './graph.js';
-import { loopProgram, type Run } from './loop.js';
+import { loopProgram } from './loop.js';
 import { nativeProgram } from './native.js';
 import { wasmProgram } from './wasm.js';
 
@@ -74,8 +74,7 @@ export function programOf(graph: Graph, address: Address, workers: number): Prog
   const native = activeAddon();
   if (native && native.missing.length === 0) return nativeProgram(items, native, workers);
   const engine = kernelsNow();
-  const runs: Run = (kernel, args) => kernelFor(engine, kernel, args);
   return backend.name === 'wasm'
-    ? wasmProgram(items, runs, { engine, copies: workers })
-    : loopProgram(items, runs);
+    ? wasmProgram(items, (kernel) => kernelAlone(engine, kernel), { engine, threads: workers })
+    : loopProgram(items, (kernel) => engine[kernel]);
 }

@@ -3,7 +3,7 @@
 import type { Engine } from '../kernels/reference.js';
 import { workOf } from '../kernels/split.js';
 import { table } from '../kernels/table.js';
-import { kernelAlone, shareStrips, type StripsJob } from '../kernels/threads.js';
+import { sharedCall, shareStrips, type StripsJob } from '../kernels/threads.js';
 import { heap } from '../memory/heap.js';
 import { wasm } from '../memory/webassembly.js';
 import { Assembler, KERNELS } from './assembler.js';
@@ -13,10 +13,10 @@ import type { Item, Program, StripsItem } from './program.js';
 /** Items in one function; engines limit the size of functions. */
 const MOST_ITEMS = 1024;
 
-/** An engine whose workers may take strips, and how many copies there are of the buffers inside. */
+/** An engine whose workers may take parts, and how many threads: so many copies there are of the buffers inside strips. */
 interface Sharing {
   readonly engine: Engine;
-  readonly copies: number;
+  readonly threads: number;
 }
 
 /** The items of each part, in lists of at most {@link MOST_ITEMS}. */
@@ -69,11 +69,10 @@ function stripsOf(
   const all = items.filter((item): item is StripsItem => 'strips' in item);
   const own = new Map<Item, () => void>();
   if (all.length === 0) return { own, code: null };
-  // A strip is too little to share.
-  const assembler = new Assembler(sharing ? (kernel) => kernelAlone(sharing.engine, kernel) : runs);
+  const assembler = new Assembler(runs);
   const bytes = assembler.stripFunctions(all);
   const functions = instantiate(bytes, assembler.functions);
-  const code = sharing && sharing.copies > 1 ? inHeap(bytes) : null;
+  const code = sharing && sharing.threads > 1 ? inHeap(bytes) : null;
   all.forEach((item, index) => {
     const { strips } = item;
     const alone = functions[index] as StripsJob['alone'];
@@ -81,19 +80,32 @@ function stripsOf(
     own.set(
       item,
       code
-        ? shareStrips(sharing!.engine, { ...job, copies: sharing!.copies, code })
+        ? shareStrips(sharing!.engine, { ...job, copies: sharing!.threads, code })
         : () => alone(0, strips, 0),
     );
   });
   return { own, code };
 }
 
+/** A function for each call that is worth sharing. */
+function sharedCalls(items: readonly Item[], { engine, threads }: Sharing): Map<Item, () => void> {
+  const own = new Map<Item, () => void>();
+  if (threads === 1) return own;
+  for (const item of items) {
+    const run = 'call' in item ? sharedCall(engine, item.call.kernel, item.call.args) : null;
+    if (run) own.set(item, run);
+  }
+  return own;
+}
+
 /**
- * A program of calls to `runs`: exports of the engine's module, or functions that share their work among threads. Those see
- * addresses above 2 GiB as negative numbers, which mean the same to the exports that they call.
+ * A program of calls to `runs`, exports of the engine's module; `sharing` says whose workers help. A program made for one
+ * thread stays on one: it runs no JavaScript at all. Shared calls see addresses above 2 GiB as they are, exports as negative
+ * numbers, which mean the same to them.
  */
 export function wasmProgram(items: readonly Item[], runs: Run, sharing?: Sharing): Program {
-  const { own, code } = stripsOf(items, runs, sharing);
+  const { own: strips, code } = stripsOf(items, runs, sharing);
+  const own = sharing ? new Map([...strips, ...sharedCalls(items, sharing)]) : strips;
   const lists = listsOf(items);
   const assembler = new Assembler(runs, own);
   const exports = instantiate(assembler.calls(lists.map((list) => list.items)), assembler.functions);

@@ -50,6 +50,8 @@ export interface OpRow<A = any> {
   readonly reads?: 'inputs' | 'output' | 'none';
   /** The output is computed so quickly that it may be let go as long as no gradient rule needs it. */
   readonly cheap?: boolean;
+  /** What gradient thunks ask memory for first is their result, so it may be made where it belongs. */
+  readonly direct?: boolean;
   /** The output shares the memory of input 0 and `forward` is not run. */
   readonly alias?: boolean;
 }

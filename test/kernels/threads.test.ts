@@ -6,7 +6,7 @@ import { Pool, type Job } from '../../src/kernels/pool.js';
 import type { Engine, Kernel } from '../../src/kernels/reference.js';
 import { cutter } from '../../src/kernels/split.js';
 import { kernelNames, table, type KernelName } from '../../src/kernels/table.js';
-import { enginePool, kernelFor, setWasmThreads, wasmThreads } from '../../src/kernels/threads.js';
+import { enginePool, setWasmThreads, sharedCall, wasmThreads } from '../../src/kernels/threads.js';
 import { wasmBuilds, wasmEngine } from '../../src/kernels/wasm.js';
 import { heap } from '../../src/memory/heap.js';
 import { wasm } from '../../src/memory/webassembly.js';
@@ -67,12 +67,26 @@ describe.each(wasmBuilds())('threads of the %s build', (build) => {
     expect([...seen]).toEqual([Math.fround(Math.exp(0.5))]);
   });
 
-  it('gives a replay the plain export for little work and the shared function for much', () => {
+  it('gives a replay a function of its own for a call with much to do, and none for one with little', () => {
     limits.work = usual.work;
-    const [small, large] = [kernelFor(engine, 'exp', [0, 0, 16]), kernelFor(engine, 'exp', [0, 0, 1 << 20])];
-    expect(small).not.toBe(engine.exp);
-    expect(large).toBe(engine.exp);
-    expect(kernelFor(engine, 'dot', [0, 0, 0, 1 << 20])).toBe(engine.dot);
+    expect(sharedCall(engine, 'exp', [0, 0, 16])).toBe(null);
+    const uncut = kernelNames.find((name) => !table[name].split)!;
+    expect(sharedCall(engine, uncut, Array<number>(table[uncut].sig.length).fill(1 << 20))).toBe(null);
+    const n = 70_001;
+    const [x, y, total] = [heap.allocate(4 * n), heap.allocate(4 * n), heap.allocate(4)];
+    const results = (): number[] => [...heap.f32.slice(y / 4, y / 4 + n), heap.f32[total / 4]!];
+    const run = [sharedCall(engine, 'exp', [y, x, n])!, sharedCall(engine, 'sum', [total, y, 1, n, 1])!];
+    for (const count of [2, 3, 3, 2]) {
+      setWasmThreads(count);
+      heap.f32.fill(count, x / 4, x / 4 + n);
+      run.forEach((one) => one());
+      const seen = results();
+      setWasmThreads(1);
+      engine.exp(y, x, n);
+      engine.sum(total, y, 1, n, 1);
+      expect(seen).toEqual(results());
+    }
+    for (const at of [x, y, total]) heap.release(at);
   });
 
   it('has no rest parameter before the commonest kernels', () => {

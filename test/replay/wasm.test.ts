@@ -6,7 +6,7 @@ import { limits } from '../../src/kernels/gate.js';
 import { heap } from '../../src/memory/heap.js';
 import type { Kernel } from '../../src/kernels/reference.js';
 import { kernelNames, table, type KernelName } from '../../src/kernels/table.js';
-import { enginePool, kernelFor, setWasmThreads, wasmThreads } from '../../src/kernels/threads.js';
+import { enginePool, kernelAlone, setWasmThreads, wasmThreads } from '../../src/kernels/threads.js';
 import { wasmEngine } from '../../src/kernels/wasm.js';
 import { signed, unsigned } from '../../src/replay/bytes.js';
 import { loopProgram, type Run } from '../../src/replay/loop.js';
@@ -15,7 +15,7 @@ import { wasmProgram } from '../../src/replay/wasm.js';
 import { numbers } from './support.js';
 
 const engine = wasmEngine();
-const exported: Run = (kernel, args) => kernelFor(engine, kernel, args);
+const exported: Run = (kernel) => kernelAlone(engine, kernel);
 
 type Seen = [kernel: KernelName, ...args: number[]];
 
@@ -127,14 +127,12 @@ it('links every kernel, with the types that its row promises', () => {
   const items = kernelNames.map((kernel) => call(kernel, ...Array.from(table[kernel].sig, () => 1)));
   // Exports, all of them: functions of JavaScript would take any type.
   for (const { call } of items as { call: Call }[])
-    expect(String(exported(call.kernel, call.args))).toContain('native code');
+    expect(String(exported(call.kernel))).toContain('native code');
   expect(() => wasmProgram(items, exported)).not.toThrow();
 });
 
 it('refuses an export of other types', () => {
-  expect(() => wasmProgram([call('fill', 0, 0, 0)], () => kernelFor(engine, 'relu', [0, 0, 1]))).toThrow(
-    /fill/,
-  );
+  expect(() => wasmProgram([call('fill', 0, 0, 0)], () => kernelAlone(engine, 'relu'))).toThrow(/fill/);
 });
 
 /** Programs that put into z what a chain of kernels makes of x, strip by strip or whole. */
@@ -209,13 +207,15 @@ describe('strips on several threads', () => {
     setWasmThreads(3);
     pool.start(2);
     pool.awaitReady(2);
-    for (const copies of [1, 2, 3]) {
-      const { whole, cut, run } = chain(copies);
+    for (const threads of [1, 2, 3]) {
+      const { whole, cut, run } = chain(threads);
       const expected = run(() => wasmProgram(whole, exported));
       const used = heap.used;
       // Each has code of its own, more often than not at the same place.
       for (let k = 0; k < 100; k++)
-        expect(run(() => wasmProgram(cut, exported, { engine, copies }))).toEqual(expected);
+        expect(run(() => wasmProgram(cut, exported, { engine, threads }))).toEqual(expected);
+      // Calls that are shared one by one.
+      expect(run(() => wasmProgram(whole, exported, { engine, threads }))).toEqual(expected);
       expect(heap.used).toBe(used);
     }
   });
