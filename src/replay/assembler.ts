@@ -78,7 +78,7 @@ export class Assembler {
   private module(own: string, bodies: readonly number[][]): Uint8Array<ArrayBuffer> {
     const exported = bodies.map((_, k) => [...text(String(k)), 0, ...unsigned(this.entries.length + k)]);
     const type = unsigned(this.types.get(own)!);
-    return Uint8Array.from(
+    return new Uint8Array(
       HEADER.concat(
         section(SECTION.types, this.typeEntries()),
         section(SECTION.imports, this.entries),
@@ -142,7 +142,8 @@ export class Assembler {
   }
 
   private kernel(kernel: KernelName): Import {
-    return this.importOf(kernel, this.runs(kernel), typesOf(kernel));
+    const run = this.runs(kernel);
+    return this.imports.get(run) ?? this.importOf(kernel, run, typesOf(kernel));
   }
 
   private importOf(called: string, run: Kernel, types: readonly number[]): Import {

@@ -72,7 +72,8 @@ export const sized = (content: readonly number[]): number[] => unsigned(content.
 export const text = (s: string): number[] => sized([...new TextEncoder().encode(s)]);
 
 /** A section: its number, its size, how many items there are, and the items. */
-export const section = (id: number, items: readonly (readonly number[])[]): number[] => [
-  id,
-  ...sized(unsigned(items.length).concat(...items)),
-];
+export function section(id: number, items: readonly (readonly number[])[]): number[] {
+  const content = unsigned(items.length).concat(...items);
+  // Not spread: that makes an object of every byte.
+  return [id].concat(unsigned(content.length), content);
+}
