@@ -123,7 +123,8 @@ interface Pull {
 }
 
 /** A gradient, computed in `place` if there is one and the rule asks for as much. */
-const computed = (part: () => Tensor, place: Storage | null): Tensor => place?.offerTo(part) ?? part();
+const computed = (part: () => Tensor, place: Storage | null): Tensor =>
+  place ? Storage.withPlace(place, part) : part();
 
 /** Sends the gradient of a node's output to its inputs. */
 function pull(

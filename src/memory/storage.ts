@@ -81,9 +81,9 @@ export class Storage {
     return storage;
   }
 
-  /** Runs `make`, which may compute its result here: the first reals of this length that it asks a scope for are these. */
-  offerTo<T>(make: () => T): T {
-    offered = this;
+  /** Runs `make`, which may compute its result in `place`: the first reals of that length that it asks a scope for. */
+  static withPlace<T>(place: Storage, make: () => T): T {
+    offered = place;
     try {
       return make();
     } finally {
