@@ -34,10 +34,6 @@ export class Scratch {
   @inline static tables(): usize {
     return start + (1 << 17);
   }
-  /** Weight gradients pack at most 256 KiB of A, and g' behind it, because the tables lie where B is otherwise. */
-  @inline static gradients(): usize {
-    return start + (2 << 20);
-  }
   /** A 2 × 16 tile for outputs that are narrower, and a row for the one that an odd height lacks. */
   @inline static tile(): usize {
     return start + CAPACITY + (1 << 20);

@@ -72,14 +72,17 @@ export class Place {
  * alone, whatever the batch: a choice by the whole batch would give an image other bits in another one.
  */
 class Cost {
-  /** A vector of the register tile's outputs, one of columns(x), and one of packed gradients. */
+  /** A vector of the register tile's outputs, and one of columns(x). */
   static START: f64 = 6;
   static COLUMNS: f64 = 4;
-  static PACKED: f64 = 5;
+  /** A vector of products along positions, and what copying takes of a row of columns(x). */
+  static DOT: f64 = 1.05;
+  static COPY: f64 = 1;
   /** A term where panels are not packed. */
   static FEW: f64 = 1.1;
-  /** A vector of tiles: what windows see, outputs, and gradients of outputs. */
+  /** A vector of tiles: what windows see, for each channel and to begin with, outputs, and gradients of outputs. */
   static INPUTS: f64 = 70;
+  static ROWS: f64 = 200;
   static OUTPUTS: f64 = 40;
   static GRADIENTS: f64 = 35;
   /** One window, as if two images shared it. */
@@ -114,9 +117,11 @@ export function suitsWinogradWeight(): bool {
   const ins = f64(Conv.cg);
   const outs = f64((Conv.kg + PANEL - 1) & ~(PANEL - 1));
   const vectors = f64(Conv.oh * Conv.ow) / 4;
-  const direct = vectors * (Cost.even(9 * Conv.cg) * outs + 9 * ins * Cost.COLUMNS + outs * Cost.PACKED);
+  const direct = vectors * 9 * ins * (f64(Conv.kg) * Cost.DOT + Cost.COPY);
   const products = 16 * Cost.even(Conv.cg) * outs;
-  return Cost.tiles(Conv.oh, Conv.ow) * (products + ins * Cost.INPUTS + outs * Cost.GRADIENTS) < direct;
+  return (
+    Cost.tiles(Conv.oh, Conv.ow) * (products + Cost.ROWS + ins * Cost.INPUTS + outs * Cost.GRADIENTS) < direct
+  );
 }
 
 /** y = act(x * w + bias + residual) for the outputs `first` to `last` of each group. */

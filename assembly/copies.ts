@@ -1,0 +1,138 @@
+// Copies of a piece of an image, padded, one for each column of the window and each phase of the steps: what a tap reads for
+// neighbouring outputs stands side by side there, row after row. So a tap is an offset, and vectors run on from row to row.
+import { Scratch } from './scratch';
+
+/** More rows of a window than this take the plain path. */
+const MOST_ROWS: i32 = 1024;
+
+export class Copies {
+  /** What windows look at, and the windows. */
+  static h: i32 = 0;
+  static w: i32 = 0;
+  static r: i32 = 0;
+  static s: i32 = 0;
+  static sh: i32 = 0;
+  static sw: i32 = 0;
+  static ph: i32 = 0;
+  static pw: i32 = 0;
+  static dh: i32 = 0;
+  static dw: i32 = 0;
+  /** Rows and columns of the piece, in outputs. It has all columns unless it is of one row. */
+  static rows: i32 = 0;
+  static cols: i32 = 0;
+  /** Rows of the window that lie whole steps apart are one phase; where it begins stands in a table. */
+  static phases: i32 = 0;
+  /** Bytes of a copy, and from one channel's copies to the next: an odd number of cache lines, or they would share sets. */
+  static plane: usize = 0;
+  static channel: usize = 0;
+
+  static over(h: i32, w: i32, r: i32, s: i32, sh: i32, sw: i32, ph: i32, pw: i32, dh: i32, dw: i32): void {
+    Copies.h = h;
+    Copies.w = w;
+    Copies.r = r;
+    Copies.s = s;
+    Copies.sh = sh;
+    Copies.sw = sw;
+    Copies.ph = ph;
+    Copies.pw = pw;
+    Copies.dh = dh;
+    Copies.dw = dw;
+    Copies.phases = 0;
+    for (let u = 0; u < r; u++) {
+      const a = (u * dh) % sh;
+      let k = 0;
+      while (k < Copies.phases && Copies.phase(k) != a) k++;
+      store<i32>(Copies.table() + (usize(MOST_ROWS + u) << 2), k);
+      if (k < Copies.phases) continue;
+      store<i32>(Copies.table() + (usize(k) << 2), a);
+      Copies.phases++;
+    }
+  }
+  @inline private static table(): usize {
+    return Scratch.tables() + (1 << 18);
+  }
+  @inline private static phase(k: i32): i32 {
+    return load<i32>(Copies.table() + (usize(k) << 2));
+  }
+
+  static cut(rows: i32, cols: i32): void {
+    Copies.rows = rows;
+    Copies.cols = cols;
+    Copies.plane = usize(Copies.lines() * cols) << 2;
+    Copies.channel = ((Copies.plane * usize(Copies.s * Copies.phases) + 63) & ~63) | 64;
+  }
+  /** Rows of a copy. */
+  @inline private static lines(): i32 {
+    return Copies.rows + ((Copies.r - 1) * Copies.dh) / Copies.sh;
+  }
+  /** Where tap (u, v) finds the first output's pixel, in bytes from a channel's copies. */
+  static tap(u: i32, v: i32): usize {
+    const k = load<i32>(Copies.table() + (usize(MOST_ROWS + u) << 2));
+    const down = usize(((u * Copies.dh) / Copies.sh) * Copies.cols) << 2;
+    return usize(v * Copies.phases + k) * Copies.plane + down;
+  }
+
+  /** Copies the piece whose first output is (i, j) of `channels` channels. What lies outside must be zero already. */
+  static fill(to: usize, x: usize, channels: i32, i: i32, j: i32): void {
+    for (; channels > 0; channels--, to += Copies.channel, x += usize(Copies.h * Copies.w) << 2) {
+      let at = to;
+      for (let v = 0; v < Copies.s; v++)
+        for (let k = 0; k < Copies.phases; k++, at += Copies.plane)
+          Copies.column(
+            at,
+            x,
+            i * Copies.sh + Copies.phase(k) - Copies.ph,
+            j * Copies.sw + v * Copies.dw - Copies.pw,
+          );
+    }
+  }
+
+  /** One copy: its first pixel is (y, x0) of the image. */
+  private static column(to: usize, x: usize, y: i32, x0: i32): void {
+    const first = x0 < 0 ? (Copies.sw - 1 - x0) / Copies.sw : 0;
+    const last = x0 < Copies.w ? min(Copies.cols, (Copies.w - 1 - x0) / Copies.sw + 1) : 0;
+    if (first >= last) return;
+    if (Copies.sh == 1 && Copies.sw == 1 && Copies.cols == Copies.w) return Copies.shifted(to, x, y, x0);
+    const from = x + (usize(x0 + first * Copies.sw) << 2);
+    const row = usize(Copies.cols) << 2;
+    to += usize(first) << 2;
+    for (const end = to + Copies.plane; to < end; to += row, y += Copies.sh)
+      if (u32(y) < u32(Copies.h)) Copies.line(to, from + (usize(y * Copies.w) << 2), last - first);
+  }
+
+  /** Rows as wide as the image's are one run; what comes from the row before or behind is set to zero again. */
+  private static shifted(to: usize, x: usize, y: i32, x0: i32): void {
+    const first = max(0, -y);
+    const last = min(Copies.lines(), Copies.h - y);
+    if (first >= last) return;
+    const row = usize(Copies.w) << 2;
+    const before = usize(max(0, -x0)) << 2;
+    const behind = usize(max(0, x0)) << 2;
+    to += usize(first) * row;
+    const end = to + usize(last - first) * row;
+    const from = x + usize(y + first) * row + behind;
+    Copies.line(to + before, from, i32((end - to - before - behind) >> 2));
+    for (; to < end; to += row) {
+      for (let q: usize = 0; q < before; q += 4) f32.store(to + q, 0);
+      for (let q = row - behind; q < row; q += 4) f32.store(to + q, 0);
+    }
+  }
+
+  /** The last vector overlaps the one before it. */
+  private static line(to: usize, from: usize, count: i32): void {
+    const end = to + (usize(count) << 2);
+    const last = end - 16;
+    if (count >= 4 && Copies.sw == 1) {
+      for (; to < last; to += 16, from += 16) v128.store(to, v128.load(from));
+      v128.store(last, v128.load(from - (to - last)));
+    } else if (count >= 4 && Copies.sw == 2) {
+      for (; to < last; to += 16, from += 32) Copies.halve(to, from);
+      Copies.halve(last, from - 2 * (to - last));
+    } else
+      for (const step = usize(Copies.sw) << 2; to < end; to += 4, from += step) f32.store(to, f32.load(from));
+  }
+  /** Four of seven pixels: an eighth may lie outside. */
+  @inline private static halve(to: usize, from: usize): void {
+    v128.store(to, i32x4.shuffle(v128.load(from), v128.load(from, 12), 0, 2, 5, 7));
+  }
+}
