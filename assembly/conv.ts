@@ -66,11 +66,11 @@ export function conv2d(
   const size = Conv.oh * Conv.ow;
   if (n * k * size <= 0) return;
   const away = residual ? residual - y : 0;
-  Few.forward();
+  if (r * s <= MOST_TAPS) Few.forward();
   if (suitsWinograd(Conv.cg, Conv.kg, Conv.oh, Conv.ow)) {
     const last = Part.to(Conv.kg, PART);
     winograd(y, x, wt, bias, away, Part.from(Conv.kg, PART), last, act);
-  } else if (Conv.thin() || r * s > MOST_TAPS || (bias && k > MOST_BIASES)) {
+  } else if (r * s > MOST_TAPS || (bias && k > MOST_BIASES)) {
     const first = Part.from(n * k, 1);
     const last = Part.to(n * k, 1);
     Bias.fill(y, bias, first, last);

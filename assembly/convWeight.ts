@@ -100,8 +100,8 @@ export function gradWeight(gw: usize, x: usize, g: usize): void {
   const taps = Conv.r * Conv.s;
   const row = Conv.cg * taps;
   const some = Conv.n * size > 0;
-  if (some && !Conv.thin() && suitsWinogradWeight()) return winogradWeight(gw, x, g);
-  const fast = some && !Conv.thin() && taps <= MOST_TAPS;
+  if (some && suitsWinogradWeight()) return winogradWeight(gw, x, g);
+  const fast = some && taps <= MOST_TAPS;
   if (fast) Block.choose();
   if (!fast || Block.channels == 0) {
     // Parts are filters here, and below groups, or rows of columns(x) when there is only one group.

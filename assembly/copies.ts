@@ -48,6 +48,12 @@ export class Copies {
       Copies.phases++;
     }
   }
+  /** Whether no copies are needed: windows see channels as they lie, and these do not share sets of L1. */
+  static none(): bool {
+    const steps = Copies.sh == 1 && Copies.sw == 1;
+    const whole = steps && Copies.r * Copies.s == 1 && Copies.ph == 0 && Copies.pw == 0;
+    return whole && ((Copies.h * Copies.w) & 127) != 0;
+  }
   @inline private static table(): usize {
     return Scratch.tables() + (1 << 18);
   }
@@ -112,10 +118,11 @@ export class Copies {
     const end = to + usize(last - first) * row;
     const from = x + usize(y + first) * row + behind;
     Copies.line(to + before, from, i32((end - to - before - behind) >> 2));
-    for (; to < end; to += row) {
-      for (let q: usize = 0; q < before; q += 4) f32.store(to + q, 0);
-      for (let q = row - behind; q < row; q += 4) f32.store(to + q, 0);
-    }
+    for (let q: usize = 0; q < before; q += 4) Copies.clear(to + q, end, row);
+    for (let q = row - behind; q < row; q += 4) Copies.clear(to + q, end, row);
+  }
+  private static clear(to: usize, end: usize, step: usize): void {
+    for (; to < end; to += step) f32.store(to, 0);
   }
 
   /** The last vector overlaps the one before it. */
@@ -123,6 +130,12 @@ export class Copies {
     const end = to + (usize(count) << 2);
     const last = end - 16;
     if (count >= 4 && Copies.sw == 1) {
+      for (; to + 48 < last; to += 64, from += 64) {
+        v128.store(to, v128.load(from));
+        v128.store(to, v128.load(from, 16), 16);
+        v128.store(to, v128.load(from, 32), 32);
+        v128.store(to, v128.load(from, 48), 48);
+      }
       for (; to < last; to += 16, from += 16) v128.store(to, v128.load(from));
       v128.store(last, v128.load(from - (to - last)));
     } else if (count >= 4 && Copies.sw == 2) {
