@@ -99,7 +99,7 @@ export function gradWeight(gw: usize, x: usize, g: usize): void {
   const size = Conv.oh * Conv.ow;
   const taps = Conv.r * Conv.s;
   const row = Conv.cg * taps;
-  const some = Conv.n * size > 0;
+  const some = Conv.n * size > 0 && Conv.kg > 0 && Conv.cg > 0;
   if (some && suitsWinogradWeight()) return winogradWeight(gw, x, g);
   const fast = some && taps <= MOST_TAPS;
   if (fast) Block.choose();

@@ -74,8 +74,4 @@ export class Conv {
     const steps = Conv.sh == 1 && Conv.sw == 1 && Conv.dh == 1 && Conv.dw == 1;
     return Conv.r == 3 && Conv.s == 3 && steps && Conv.ph <= 2 && Conv.pw <= 2;
   }
-  /** Depthwise, or nearly: a packed row would serve too few outputs. */
-  @inline static thin(): bool {
-    return Conv.cg == 1 && Conv.kg < 4;
-  }
 }

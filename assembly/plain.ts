@@ -1,5 +1,5 @@
-// The three convolutions without packing, one weight after the other over whole rows of pixels: for depthwise ones, where a
-// packed number would be used once, and for windows that the tables of the fast path would not hold.
+// The three convolutions without packing, one weight after the other over whole rows of pixels: for windows that the
+// tables of the fast paths would not hold, and for gradients by the input of depthwise ones in steps.
 import { Conv } from './geometry';
 import { Part } from './part';
 import { Lanes } from './simd';

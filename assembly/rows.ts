@@ -67,7 +67,7 @@ export class Rows {
   /** `outs` outputs `ld` bytes apart at `count` positions: max(sum + bias, lowest). */
   static run(y: usize, ld: usize, x: usize, outs: i32, count: i32, lowest: f32): void {
     const size = Rows.pair();
-    const some = max(2 * LONG, i32(NEAR / usize(Rows.rows << 2)) & ~(LONG - 1));
+    const some = max(2 * LONG, i32(NEAR / usize(max(1, Rows.rows) << 2)) & ~(LONG - 1));
     for (let p = 0; p < count; p += some) {
       const end = min(count, p + some);
       let terms = Rows.list();

@@ -42,10 +42,6 @@ export class Scratch {
   @inline static tall(): usize {
     return Scratch.tile() + 1024;
   }
-  /** Byte offsets of the sixteen outputs of a panel that do not lie side by side. */
-  @inline static offsets(): usize {
-    return Scratch.tile() + 128;
-  }
   /** The bias of a last, narrower panel, filled up. */
   @inline static bias(): usize {
     return Scratch.tile() + 192;

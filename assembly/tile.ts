@@ -136,52 +136,69 @@ export class Tile {
     }
   }
 
-  /** The same with every output at its own place: column j of the panel lies `offsets[j]` bytes after c. */
-  static scatter(
+  /**
+   * Four columns of B against `m` rows of A, eight at a time, packed as Pack.pairs does: c = Σ a b, or c += where `adds`. Up to
+   * seven rows behind the last are written too. Sums are those of a whole panel.
+   */
+  static narrow(
     c: usize,
     ldc: usize,
-    cols: i32,
-    offsets: usize,
     a: usize,
-    ai: usize,
     pair: usize,
-    ak: usize,
     b: usize,
+    bk: usize,
     m: i32,
     k: i32,
     adds: bool,
   ): void {
-    let i = 0;
-    if (ASC_FEATURE_RELAXED_SIMD)
-      for (; i + 6 <= m; i += 6, a += 3 * pair, c += 6 * ldc) {
-        const to = Scratch.tall();
-        Tall.run(to, 64, ZEROS, 0, a, ai, pair, ak, b, 64, k, -Infinity);
-        Tall.run(to + 32, 64, ZEROS, 0, a, ai, pair, ak, b + 32, 64, k, -Infinity);
-        Tile.deal(to, 6, c, ldc, cols, offsets, adds);
-      }
-    for (; i < m; i += 2, a += pair, c += 2 * ldc) {
-      const rows = min(2, m - i);
-      const second = rows == 2 ? a + ai : a;
-      Tile.run(Scratch.tile(), Scratch.tile() + 64, ZEROS, ZEROS, a, second, ak, b, 64, k, -Infinity);
-      Tile.deal(Scratch.tile(), rows, c, ldc, cols, offsets, adds);
-    }
+    for (; m > 0; m -= 8, c += 8 * ldc, a += 4 * pair) Tile.eight(c, ldc, a, pair, b, bk, k, adds);
   }
-
-  /** Rows of 16 sums to their places. */
-  private static deal(
-    tile: usize,
-    rows: i32,
+  private static eight(
     c: usize,
     ldc: usize,
-    cols: i32,
-    offsets: usize,
+    a: usize,
+    pair: usize,
+    b: usize,
+    bk: usize,
+    k: i32,
     adds: bool,
   ): void {
-    for (let j: usize = 0; j < usize(cols) << 2; j += 4) {
-      let to = c + load<u32>(offsets + j);
-      let from = tile + j;
-      for (let r = 0; r < rows; r++, from += 64, to += ldc)
-        f32.store(to, f32.load(from) + (adds ? f32.load(to) : 0));
+    let a1 = a + pair;
+    let a2 = a1 + pair;
+    let a3 = a2 + pair;
+    let p0 = f32x4.splat(0);
+    let p1 = p0;
+    let p2 = p0;
+    let p3 = p0;
+    let p4 = p0;
+    let p5 = p0;
+    let p6 = p0;
+    let p7 = p0;
+    for (; k > 0; k--) {
+      const x = v128.load(b);
+      p0 = Tile.step(p0, v128.load32_splat(a), x);
+      p1 = Tile.step(p1, v128.load32_splat(a, 4), x);
+      p2 = Tile.step(p2, v128.load32_splat(a1), x);
+      p3 = Tile.step(p3, v128.load32_splat(a1, 4), x);
+      p4 = Tile.step(p4, v128.load32_splat(a2), x);
+      p5 = Tile.step(p5, v128.load32_splat(a2, 4), x);
+      p6 = Tile.step(p6, v128.load32_splat(a3), x);
+      p7 = Tile.step(p7, v128.load32_splat(a3, 4), x);
+      a += 8;
+      a1 += 8;
+      a2 += 8;
+      a3 += 8;
+      b += bk;
     }
+    const from = adds ? c : ZEROS;
+    const step: usize = adds ? ldc : 0;
+    v128.store(c, f32x4.add(v128.load(from), p0));
+    v128.store(c + ldc, f32x4.add(v128.load(from + step), p1));
+    v128.store(c + 2 * ldc, f32x4.add(v128.load(from + 2 * step), p2));
+    v128.store(c + 3 * ldc, f32x4.add(v128.load(from + 3 * step), p3));
+    v128.store(c + 4 * ldc, f32x4.add(v128.load(from + 4 * step), p4));
+    v128.store(c + 5 * ldc, f32x4.add(v128.load(from + 5 * step), p5));
+    v128.store(c + 6 * ldc, f32x4.add(v128.load(from + 6 * step), p6));
+    v128.store(c + 7 * ldc, f32x4.add(v128.load(from + 7 * step), p7));
   }
 }

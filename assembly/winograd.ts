@@ -248,15 +248,20 @@ function band(
   const pair = usize(Side.ins) << 3;
   const rows = usize(outs) << 6;
   for (let v = Place.inputs(); p < end; v += PANEL << 2) {
+    const last = min(end, p + PANEL);
     for (let i: usize = 0; i < 16; i++)
       for (let e = 0; e < Side.ins; e += DEPTH) {
         const a = u + i * step + (usize(e) << 3);
         const b = v + i * Side.inputStep() + usize(e) * Side.row();
         const k = min(DEPTH, Side.ins - e);
         const c = Place.sums() + i * rows;
-        Tile.column(c, 64, PANEL, a, 4, pair, 8, b, Side.row(), outs, k, 0, 0, e > 0, -Infinity);
+        // A few tiles of a small image go by fours. Rows that are too many fall on the next matrix, which comes after.
+        if (last - p > PANEL / 2)
+          Tile.column(c, 64, PANEL, a, 4, pair, 8, b, Side.row(), outs, k, 0, 0, e > 0, -Infinity);
+        else
+          for (let j: usize = 0; j < usize(last - p) << 2; j += 16)
+            Tile.narrow(c + j, 64, a, pair, b + j, Side.row(), outs, k, e > 0);
       }
-    const last = min(end, p + PANEL);
     let m = Place.sums();
     while (p < last) {
       const count = Tiles.run(p, last);
