@@ -136,6 +136,34 @@ class Fold {
     }
     Fold.apart(to, from, count);
   }
+  /**
+   * Every second row and column of a plane from a single tap, and zeros elsewhere. Rows go down, so what a vector writes
+   * behind its row is overwritten; the last one ends with the plane.
+   */
+  static alone(to: usize, from: usize): void {
+    const row = usize(Conv.w) << 2;
+    const end = to + Conv.inPlane();
+    const zero = f32x4.splat(0);
+    for (; to < end; to += 2 * row) {
+      let x = to;
+      let n = Conv.ow;
+      const room = x + (usize(n) << 3) <= end ? 0 : 4;
+      for (; n >= 4 + room; n -= 4, x += 32, from += 16) {
+        const v = v128.load(from);
+        v128.store(x, i32x4.shuffle(v, zero, 0, 4, 1, 4));
+        v128.store(x, i32x4.shuffle(v, zero, 2, 4, 3, 4), 16);
+      }
+      for (; n > 0; n--, x += 8, from += 4) {
+        f32.store(x, f32.load(from));
+        if (x + 4 < to + row) f32.store(x, 0, 4);
+      }
+      const below = to + row;
+      if (below == end) return;
+      let q: usize = 0;
+      for (; q + 16 <= row; q += 16) v128.store(below + q, zero);
+      for (; q < row; q += 4) f32.store(below + q, 0);
+    }
+  }
   /** From two taps in turn. */
   private static both(to: usize, a: usize, b: usize, count: i32): void {
     for (; count >= 4; count -= 4, to += 32, a += 16, b += 16) {
@@ -163,6 +191,8 @@ class Block {
   static pitch: usize = 0;
   /** A single tap without steps: products are the gradient itself. */
   static direct: bool = false;
+  /** A single tap in steps of 2, all of it at a time: nothing is added to anything. */
+  static alone: bool = false;
   /** Whether planes of the gradient are copied, lest they share sets of L1. */
   static copied: bool = false;
   /** Whether rows of taps are added at a time. */
@@ -181,6 +211,7 @@ class Block {
       Block.pitch = Fold.pitch(Block.rows);
       Block.channels = max(1, min(Conv.cg, i32(BLOCK / (usize(taps) * Block.pitch))));
     }
+    Block.alone = single && Conv.sh == 2 && Conv.sw == 2 && Block.rows == Conv.oh;
     Copies.over(Conv.oh, Conv.ow, 1, 1, 1, 1, 0, 0, 1, 1);
     Copies.cut(Block.rows, Conv.ow);
     Block.copied = !Copies.none() && usize(Conv.kg) * Copies.channel <= COPIES;
@@ -211,7 +242,7 @@ export function fold(gx: usize, g: usize, wt: usize): void {
       for (let q = 0; q < Conv.n; q++) {
         const to = gx + usize(q * Conv.c + group * Conv.cg + e) * Conv.inPlane();
         const from = g + usize(q * Conv.k + f) * Conv.outPlane();
-        if (!Block.direct) memory.fill(to, 0, usize(some) * Conv.inPlane());
+        if (!Block.direct && !Block.alone) memory.fill(to, 0, usize(some) * Conv.inPlane());
         for (let i = 0; i < Conv.oh; i += Block.rows) image(to, from, left, some, i, listed);
       }
     }
@@ -235,6 +266,10 @@ function image(gx: usize, g: usize, wt: usize, some: i32, i: i32, listed: bool):
     product(at, wt, from, 0, 0, some * taps, count, Conv.kg, 1, 0, Rows.inn, ld, Block.pitch, 1, false, 0);
   }
   if (Block.direct) return;
+  if (Block.alone) {
+    for (let e: usize = 0; e < usize(some); e++) Fold.alone(gx + e * Conv.inPlane(), at + e * Block.pitch);
+    return;
+  }
   for (let t = 0; t < some * taps;) {
     const to = gx + usize(t / taps) * Conv.inPlane();
     const products = at + usize(t) * Block.pitch;

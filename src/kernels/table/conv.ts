@@ -129,6 +129,8 @@ const CONVS: KernelCase[] = [
   { args: [1, 32, 14, 14, 48, 3, 3, 2, 2, 1, 1, 1, 1, 1] },
   { args: [2, 32, 8, 8, 40, 3, 3, 1, 1, 2, 2, 2, 2, 1] },
   { args: [2, 40, 8, 16, 40, 1, 1, 2, 2, 0, 0, 1, 1, 2] },
+  { args: [2, 6, 8, 13, 12, 1, 1, 2, 2, 0, 0, 1, 1, 1] },
+  { args: [1, 5, 7, 15, 8, 1, 1, 2, 2, 0, 0, 1, 1, 1] },
   // A gradient of the weight in bands.
   { args: [1, 17, 64, 66, 4, 3, 3, 2, 2, 1, 1, 1, 1, 1] },
   // 3x3 in steps of 1 with many channels: odd and even sizes, hardly a tile, every padding, groups, rows of many tiles.
