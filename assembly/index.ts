@@ -4,6 +4,7 @@
 export * from './pointwise';
 export * from './slopes';
 export * from './pairwise';
+export { affine, axpy, blend, fill, where } from './inplace';
 export * from './reduce';
 export * from './softmax';
 export { crossEntropy, crossEntropyGrad } from './crossEntropy';

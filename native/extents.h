@@ -46,6 +46,7 @@ inline void every(Count* e, Count n) {
 
 inline void map(const Count* n, Count* e) { every(e, n[0]); }
 inline void fill(const Count* n, Count* e) { e[0] = n[1]; }
+inline void axpy(const Count* n, Count* e) { every(e, n[1]); }
 inline void scale(const Count* n, Count* e) {
   e[0] = n[0];
   e[1] = 1;

@@ -105,6 +105,12 @@ static void accumulate(Context& cx, float* y, const float* x, i64 n) {
   stream(cx, n, 1, [=](auto how, i64 k) { how.store(y + k, how.load(y + k) + how.load(x + k)); });
 }
 
+static void axpy(Context& cx, float* y, const float* x, double alpha, i64 n) {
+  if (alpha == 0) return;
+  const vf a = splat(static_cast<float>(alpha));
+  stream(cx, n, 1, [=](auto how, i64 k) { how.store(y + k, how.load(y + k) + a * how.load(x + k)); });
+}
+
 static void scale(Context& cx, float* x, const float* cell, i64 n) {
   const vf factor = splat(*cell);
   stream(cx, n, 1, [=](auto how, i64 k) { how.store(x + k, how.load(x + k) * factor); });

@@ -118,14 +118,12 @@ export function sgemv(
   callSgemm('sgemv', ['y', 'a', 'x'], [y, a, x, rows, 1, inner, trans ? 1 : 0, 0, lda, 1, 1, alpha, beta]);
 }
 
-const one = Float32Array.of(1);
 const pair = new Float32Array(2);
 const cell = new Float32Array(1);
 
-/** y += alpha x, for the length of x. */
+/** y += alpha x, for the length of x, which is not read where alpha is 0. */
 export function saxpy(alpha: number, x: Float32Array, y: Float32Array): void {
-  const n = x?.length ?? 0;
-  callDirect('saxpy', 'sgemm', ['y', '1', 'x'], [y, one, x, 1, n, 1, 0, 0, 1, n, n, alpha, 1]);
+  callDirect('saxpy', 'axpy', ['y', 'x'], [y, x, alpha, x?.length ?? 0]);
 }
 
 /** The total that a kernel handed back as a high and a low part; infinite where float32 cannot hold it. */

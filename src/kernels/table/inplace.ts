@@ -41,6 +41,21 @@ export const inplace = {
     ulp: 0,
     split: elements('uin', PLAIN),
   },
+  /** y += alpha x; x is not read where alpha is 0: (y, x, alpha, n). */
+  axpy: {
+    sig: 'uisn',
+    extents: (_alpha, n) => [n!, n!],
+    ref: (m, y, x, alpha, n) => {
+      const r = m.round;
+      const a = r(alpha!);
+      if (alpha! === 0) return;
+      for (let k = 0; k < n!; k++) m.f[y! + k] = m.f[y! + k]! + r(a * m.f[x! + k]!);
+    },
+    cases: [{ args: [0, 9] }, ...SIZES.map((n) => ({ args: [0.37, n] }))],
+    domain: [-10, 10],
+    ulp: 0,
+    split: elements('uisn', PLAIN),
+  },
   /** x *= cell: (x, cell, n). */
   scale: {
     sig: 'ufn',
