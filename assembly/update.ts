@@ -28,6 +28,10 @@ class One {
   }
 }
 
+/** 2^-126 and its root. */
+const SMALLEST_NORMAL: f64 = 1.1754943508222875e-38;
+const ROOT_OF_SMALLEST: f32 = 1.0842021724855044e-19;
+
 class Rule {
   @inline static cell(cells: usize, k: usize): v128 {
     return v128.load32_splat(cells + 4 * k);
@@ -50,9 +54,18 @@ class Rule {
     Rule.store<M>(m, y);
     return y;
   }
+  /** Below this, in every lane, c e e would be subnormal; c from cell k. */
+  @inline static least(cells: usize, k: usize): v128 {
+    return f32x4.splat(f32(Math.sqrt(SMALLEST_NORMAL / f64(load<f32>(cells + 4 * k)))));
+  }
+  /** c e e, or 0 where that is below the smallest normal number: subnormal products take a hundred times as long. */
+  @inline static squared(e: v128, c: v128, least: v128): v128 {
+    const x = v128.andnot(e, f32x4.lt(Lanes.abs(e), least));
+    return f32x4.mul(f32x4.mul(c, x), x);
+  }
   /** v = a v + c e e, stored. */
-  @inline static power<M>(v: usize, e: v128, a: v128, c: v128): v128 {
-    const y = f32x4.add(f32x4.mul(a, Rule.load<M>(v)), f32x4.mul(f32x4.mul(c, e), e));
+  @inline static power<M>(v: usize, e: v128, a: v128, c: v128, least: v128): v128 {
+    const y = f32x4.add(f32x4.mul(a, Rule.load<M>(v)), Rule.squared(e, c, least));
     const flushed = Lanes.flush(y);
     Rule.store<M>(v, flushed);
     return flushed;
@@ -82,13 +95,22 @@ class Rule {
 
   @inline static adagrad<M>(p: usize, g: usize, s: usize, cells: usize): void {
     const d = Rule.gradient<M>(p, g, cells);
-    const sum = Lanes.flush(f32x4.add(Rule.load<M>(s), f32x4.mul(d, d)));
+    const square = Rule.squared(d, Lanes.one(), f32x4.splat(ROOT_OF_SMALLEST));
+    const sum = Lanes.flush(f32x4.add(Rule.load<M>(s), square));
     Rule.store<M>(s, sum);
     const bottom = f32x4.add(f32x4.sqrt(sum), Rule.cell(cells, 3));
     Rule.subtract<M>(p, Lanes.quotient(f32x4.mul(Rule.cell(cells, 0), d), bottom));
   }
 
-  @inline static rmsprop<M>(p: usize, g: usize, v: usize, mean: usize, buf: usize, cells: usize): void {
+  @inline static rmsprop<M>(
+    p: usize,
+    g: usize,
+    v: usize,
+    mean: usize,
+    buf: usize,
+    cells: usize,
+    least: v128,
+  ): void {
     const d = Rule.gradient<M>(p, g, cells);
     let e = d;
     if (mean) {
@@ -96,7 +118,7 @@ class Rule {
       e = f32x4.sub(d, old);
       Rule.store<M>(mean, Lanes.flush(f32x4.add(old, f32x4.mul(Rule.cell(cells, 5), e))));
     }
-    const average = Rule.power<M>(v, e, Rule.cell(cells, 3), Rule.cell(cells, 4));
+    const average = Rule.power<M>(v, e, Rule.cell(cells, 3), Rule.cell(cells, 4), least);
     let q = Lanes.quotient(d, f32x4.add(f32x4.sqrt(average), Rule.cell(cells, 6)));
     if (buf) {
       q = Lanes.flush(f32x4.add(f32x4.mul(Rule.cell(cells, 7), Rule.load<M>(buf)), q));
@@ -105,20 +127,36 @@ class Rule {
     Rule.subtract<M>(p, f32x4.mul(Rule.cell(cells, 0), q));
   }
 
-  @inline static adam<M>(p: usize, g: usize, m: usize, v: usize, vmax: usize, cells: usize): void {
+  @inline static adam<M>(
+    p: usize,
+    g: usize,
+    m: usize,
+    v: usize,
+    vmax: usize,
+    cells: usize,
+    least: v128,
+  ): void {
     const d = Rule.gradient<M>(p, g, cells);
     const top = f32x4.mul(Rule.cell(cells, 0), Rule.mean<M>(m, d, cells));
-    let w = Rule.power<M>(v, d, Rule.cell(cells, 4), Rule.cell(cells, 5));
+    let w = Rule.power<M>(v, d, Rule.cell(cells, 4), Rule.cell(cells, 5), least);
     if (vmax) w = Rule.peak<M>(vmax, f32x4.mul(w, Rule.cell(cells, 8)));
     const bottom = f32x4.add(f32x4.mul(f32x4.sqrt(w), Rule.cell(cells, 9)), Rule.cell(cells, 6));
     const shrunk = f32x4.mul(Rule.load<M>(p), Rule.cell(cells, 7));
     Rule.store<M>(p, f32x4.sub(shrunk, Lanes.quotient(top, bottom)));
   }
 
-  @inline static adabound<M>(p: usize, g: usize, m: usize, v: usize, vmax: usize, cells: usize): void {
+  @inline static adabound<M>(
+    p: usize,
+    g: usize,
+    m: usize,
+    v: usize,
+    vmax: usize,
+    cells: usize,
+    least: v128,
+  ): void {
     const d = Rule.gradient<M>(p, g, cells);
     const mean = Rule.mean<M>(m, d, cells);
-    let w = Rule.power<M>(v, d, Rule.cell(cells, 4), Rule.cell(cells, 5));
+    let w = Rule.power<M>(v, d, Rule.cell(cells, 4), Rule.cell(cells, 5), least);
     if (vmax) w = Rule.peak<M>(vmax, w);
     const rate = f32x4.div(Rule.cell(cells, 0), f32x4.add(f32x4.sqrt(w), Rule.cell(cells, 6)));
     // pmax(low, rate) is low < rate ? rate : low, so NaN clips to low.
@@ -139,9 +177,9 @@ class Rule {
   }
 
   /** Adam's step q, added to p; returns q. The gradient is handed in, because its product with q is wanted too. */
-  @inline static swats<M>(p: usize, d: v128, m: usize, v: usize, cells: usize): v128 {
+  @inline static swats<M>(p: usize, d: v128, m: usize, v: usize, cells: usize, least: v128): v128 {
     const top = f32x4.mul(Rule.cell(cells, 0), Rule.mean<M>(m, d, cells));
-    const w = Rule.power<M>(v, d, Rule.cell(cells, 4), Rule.cell(cells, 5));
+    const w = Rule.power<M>(v, d, Rule.cell(cells, 4), Rule.cell(cells, 5), least);
     const bottom = f32x4.add(f32x4.sqrt(w), Rule.cell(cells, 6));
     const q = f32x4.neg(Lanes.quotient(top, bottom));
     Rule.store<M>(p, f32x4.add(Rule.load<M>(p), q));
@@ -186,24 +224,26 @@ export function rmspropStep(
   cells: usize,
   n: i32,
 ): void {
+  const least = Rule.least(cells, 4);
   const bytes = usize(n) << 2;
   let i: usize = 0;
   const end = bytes & ~15;
   // The plain form has its own loop without tests.
-  if (!mean && !buf) for (; i < end; i += 16) Rule.rmsprop<Four>(p + i, g + i, v + i, 0, 0, cells);
+  if (!mean && !buf) for (; i < end; i += 16) Rule.rmsprop<Four>(p + i, g + i, v + i, 0, 0, cells, least);
   for (; i < end; i += 16)
-    Rule.rmsprop<Four>(p + i, g + i, v + i, Maybe.at(mean, i), Maybe.at(buf, i), cells);
+    Rule.rmsprop<Four>(p + i, g + i, v + i, Maybe.at(mean, i), Maybe.at(buf, i), cells, least);
   for (; i < bytes; i += 4)
-    Rule.rmsprop<One>(p + i, g + i, v + i, Maybe.at(mean, i), Maybe.at(buf, i), cells);
+    Rule.rmsprop<One>(p + i, g + i, v + i, Maybe.at(mean, i), Maybe.at(buf, i), cells, least);
 }
 
 export function adamStep(p: usize, g: usize, m: usize, v: usize, vmax: usize, cells: usize, n: i32): void {
+  const least = Rule.least(cells, 5);
   const bytes = usize(n) << 2;
   let i: usize = 0;
   const end = bytes & ~15;
-  if (vmax) for (; i < end; i += 16) Rule.adam<Four>(p + i, g + i, m + i, v + i, vmax + i, cells);
-  else for (; i < end; i += 16) Rule.adam<Four>(p + i, g + i, m + i, v + i, 0, cells);
-  for (; i < bytes; i += 4) Rule.adam<One>(p + i, g + i, m + i, v + i, Maybe.at(vmax, i), cells);
+  if (vmax) for (; i < end; i += 16) Rule.adam<Four>(p + i, g + i, m + i, v + i, vmax + i, cells, least);
+  else for (; i < end; i += 16) Rule.adam<Four>(p + i, g + i, m + i, v + i, 0, cells, least);
+  for (; i < bytes; i += 4) Rule.adam<One>(p + i, g + i, m + i, v + i, Maybe.at(vmax, i), cells, least);
 }
 
 export function adaboundStep(
@@ -215,12 +255,13 @@ export function adaboundStep(
   cells: usize,
   n: i32,
 ): void {
+  const least = Rule.least(cells, 5);
   const bytes = usize(n) << 2;
   let i: usize = 0;
   const end = bytes & ~15;
-  if (vmax) for (; i < end; i += 16) Rule.adabound<Four>(p + i, g + i, m + i, v + i, vmax + i, cells);
-  else for (; i < end; i += 16) Rule.adabound<Four>(p + i, g + i, m + i, v + i, 0, cells);
-  for (; i < bytes; i += 4) Rule.adabound<One>(p + i, g + i, m + i, v + i, Maybe.at(vmax, i), cells);
+  if (vmax) for (; i < end; i += 16) Rule.adabound<Four>(p + i, g + i, m + i, v + i, vmax + i, cells, least);
+  else for (; i < end; i += 16) Rule.adabound<Four>(p + i, g + i, m + i, v + i, 0, cells, least);
+  for (; i < bytes; i += 4) Rule.adabound<One>(p + i, g + i, m + i, v + i, Maybe.at(vmax, i), cells, least);
 }
 
 export function lionStep(p: usize, g: usize, m: usize, cells: usize, n: i32): void {
@@ -243,13 +284,14 @@ export function swatsStep(p: usize, g: usize, m: usize, v: usize, dots: usize, c
 
 /** The step of one leaf; q q and q d of it are its two quantities. */
 function swatsLeaf(p: usize, g: usize, m: usize, v: usize, cells: usize, n: i32, leaf: i32): void {
+  const least = Rule.least(cells, 5);
   const bytes = usize(n) << 2;
   let i: usize = 0;
   let qq = f64x2.splat(0);
   let qd = f64x2.splat(0);
   for (const end = bytes & ~15; i < end; i += 16) {
     const d = Rule.gradient<Four>(p + i, g + i, cells);
-    const q = Rule.swats<Four>(p + i, d, m + i, v + i, cells);
+    const q = Rule.swats<Four>(p + i, d, m + i, v + i, cells, least);
     const low = f64x2.promote_low_f32x4(q);
     const high = Lanes.promoteHigh(q);
     qq = f64x2.add(qq, f64x2.add(f64x2.mul(low, low), f64x2.mul(high, high)));
@@ -260,7 +302,7 @@ function swatsLeaf(p: usize, g: usize, m: usize, v: usize, cells: usize, n: i32,
   let sumQD = f64x2.extract_lane(qd, 0) + f64x2.extract_lane(qd, 1);
   for (; i < bytes; i += 4) {
     const d = Rule.gradient<One>(p + i, g + i, cells);
-    const q = f64(f32x4.extract_lane(Rule.swats<One>(p + i, d, m + i, v + i, cells), 0));
+    const q = f64(f32x4.extract_lane(Rule.swats<One>(p + i, d, m + i, v + i, cells, least), 0));
     sumQQ += q * q;
     sumQD += q * f64(f32x4.extract_lane(d, 0));
   }

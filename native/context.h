@@ -46,6 +46,10 @@ void runTasks(int threads, i64 tasks, Work work, void* data);
 /** How often that has had more than one thread, in this process; modulo 2³². */
 uint32_t sharedJobs();
 
+/** Whether the calling thread takes subnormal numbers as 0 from now on; returns whether it did. Threads that
+ * help with its tasks do as it does. */
+bool flushSubnormals(bool on);
+
 /** Cores that this process may use: affinity and the cgroup's quota. */
 int availableCores();
 /** Bytes of a core's second cache; 1 MiB where the system does not say. */

@@ -93,11 +93,32 @@ constexpr auto placesOf(void (*)(Context&, P...)) {
   return typename UpTo<sizeof...(P)>::type{};
 }
 
-#define KERNEL(name, sig, extents, optional)                                               \
+/** Subnormal numbers are 0 meanwhile. Each costs a vector a hundred times its time, and gradients of a net
+ * that has learnt its data are full of them. */
+class Flushing {
+ public:
+  Flushing() : before_(flushSubnormals(true)) {}
+  ~Flushing() { flushSubnormals(before_); }
+  Flushing(const Flushing&) = delete;
+  Flushing& operator=(const Flushing&) = delete;
+
+ private:
+  bool before_;
+};
+
+/** What a row needs about its call. */
+struct Nothing {};
+#define ROW(name, sig, During)                                                             \
   static_assert(matches(&rows::name, sig), #name ": C++ parameters and signature differ"); \
-  void call_##name(Context& cx, const Arg* args) { spread(&rows::name, cx, args, placesOf(&rows::name)); }
+  void call_##name(Context& cx, const Arg* args) {                                         \
+    [[maybe_unused]] const During during{};                                                \
+    spread(&rows::name, cx, args, placesOf(&rows::name));                                  \
+  }
+#define KERNEL(name, sig, extents, optional) ROW(name, sig, Nothing)
+#define PRODUCT(name, sig, extents, optional) ROW(name, sig, Flushing)
 #include "kernels.inc"
 #undef KERNEL
+#undef ROW
 
 const Kernel table[] = {
 #define KERNEL(name, sig, extents, optional) &call_##name,

@@ -47,6 +47,25 @@ inline void relax() {
 #endif
 }
 
+/** The register that says how this thread treats floating-point numbers, and its bits that flush. */
+#if defined(__x86_64__)
+constexpr uint64_t FLUSHING = 0x8040;
+inline uint64_t floatControl() { return _mm_getcsr(); }
+inline void setFloatControl(uint64_t bits) { _mm_setcsr(static_cast<unsigned>(bits)); }
+#elif defined(__aarch64__)
+constexpr uint64_t FLUSHING = 1 << 24;
+inline uint64_t floatControl() {
+  uint64_t bits;
+  asm volatile("mrs %0, fpcr" : "=r"(bits));
+  return bits;
+}
+inline void setFloatControl(uint64_t bits) { asm volatile("msr fpcr, %0" : : "r"(bits)); }
+#else
+constexpr uint64_t FLUSHING = 0;
+inline uint64_t floatControl() { return 0; }
+inline void setFloatControl(uint64_t) {}
+#endif
+
 class Pool {
  public:
   void run(int threads, i64 tasks, Work work, void* data) {
@@ -59,6 +78,7 @@ class Pool {
     grow(threads - 1);
     work_ = work;
     data_ = data;
+    flushes_ = (floatControl() & FLUSHING) != 0;
     helpers_ = threads - 1;
     for (int k = 0; k < threads; ++k) {
       shares_[k].end = tasks * (k + 1) / threads;
@@ -147,7 +167,10 @@ class Pool {
       seen = await(seen);
       if (stop_.load()) return;
       inside_.fetch_add(1);
-      if (open_.load() && worker <= helpers_) claim(worker);
+      if (open_.load() && worker <= helpers_) {
+        flushSubnormals(flushes_);
+        claim(worker);
+      }
       inside_.fetch_sub(1);
     }
   }
@@ -187,6 +210,7 @@ class Pool {
   int users_ = 0;
   Work work_ = nullptr;
   void* data_ = nullptr;
+  bool flushes_ = false;
   std::atomic<int> helpers_{0};
   Share shares_[MAX_WORKERS + 1];
   /** Counts jobs, and the end of the workers. */
@@ -208,6 +232,11 @@ constexpr size_t HUGE_PAGE = size_t{2} << 20;
 }  // namespace
 
 void runTasks(int threads, i64 tasks, Work work, void* data) { pool().run(threads, tasks, work, data); }
+bool flushSubnormals(bool on) {
+  const uint64_t before = floatControl();
+  setFloatControl(on ? before | FLUSHING : before & ~FLUSHING);
+  return (before & FLUSHING) != 0;
+}
 uint32_t sharedJobs() { return pool().jobs(); }
 void retainPool() { pool().retain(); }
 void releasePool() { pool().releaseOne(); }

@@ -1,7 +1,9 @@
 // Kernels of optimizer updates: one pass over parameters, gradients and state. Each operation is rounded by
 // itself, in the order of the row's formula, so that every engine gives the same bits. State below the normal
-// range is stored as 0.
+// range is stored as 0, and squares below it count as 0.
 #pragma once
+#include <cmath>
+
 #include "loop.h"
 #include "reduce.h"
 
@@ -10,6 +12,18 @@ namespace THALWEG_NAMESPACE {
 
 /** Subnormals to +0; NaN and all else unchanged. */
 INLINE vf flush(vf x) { return magnitude(x) < 0x1p-126f ? vf{} : x; }
+/** c d d, or 0 where that is below the smallest normal number: a vector with one subnormal product takes a
+ * hundred times as long. */
+struct Squared {
+  vf c, least;
+  explicit Squared(float factor)
+      : c(splat(factor)),
+        least(splat(static_cast<float>(std::sqrt(0x1p-126 / static_cast<double>(factor))))) {}
+  INLINE_MEMBER vf operator()(vf d) const {
+    const vf x = magnitude(d) < least ? vf{} : d;
+    return (c * x) * x;
+  }
+};
 /** a / b, but 0 where b is 0: where the denominator is 0 nothing moves. */
 INLINE vf quotient(vf a, vf b) { return b == 0.0f ? vf{} : a / b; }
 
@@ -22,12 +36,13 @@ struct Decay {
 /** First and second moment of Adam and its relatives; stores both. */
 struct Moments {
   float *m, *v;
-  vf c1, b2, c2;
+  vf c1, b2;
+  Squared squared;
   template <class How>
   INLINE_MEMBER void update(How how, i64 k, vf d, vf& mean, vf& square) const {
     const vf old = how.load(m + k);
     mean = flush(old + c1 * (d - old));
-    square = flush(b2 * how.load(v + k) + (c2 * d) * d);
+    square = flush(b2 * how.load(v + k) + squared(d));
     how.store(m + k, mean);
     how.store(v + k, square);
   }
@@ -97,11 +112,12 @@ static void momentumStep(Context& cx, float* p, const float* g, float* v, const 
 
 static void adagradStep(Context& cx, float* p, const float* g, float* s, const float* cells, i64 n) {
   const vf lr = splat(cells[0]), eps = splat(cells[3]);
+  const Squared squared(1);
   const Decay decay{splat(cells[1]), splat(cells[2])};
   update(cx, n, 3, [=](auto how, i64 k) {
     const vf x = how.load(p + k);
     const vf d = decay(x, how.load(g + k));
-    const vf sum = flush(how.load(s + k) + d * d);
+    const vf sum = flush(how.load(s + k) + squared(d));
     how.store(s + k, sum);
     how.store(p + k, x - quotient(lr * d, root(sum) + eps));
   });
@@ -109,8 +125,9 @@ static void adagradStep(Context& cx, float* p, const float* g, float* s, const f
 
 static void rmspropStep(Context& cx, float* p, const float* g, float* v, float* mean, float* buf,
                         const float* cells, i64 n) {
-  const vf lr = splat(cells[0]), a = splat(cells[3]), c = splat(cells[4]), lerp = splat(cells[5]),
-           eps = splat(cells[6]), mu = splat(cells[7]);
+  const vf lr = splat(cells[0]), a = splat(cells[3]), lerp = splat(cells[5]), eps = splat(cells[6]),
+           mu = splat(cells[7]);
+  const Squared squared(cells[4]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
   choose(mean != nullptr, [&](auto centred) {
     choose(buf != nullptr, [&](auto heavy) {
@@ -123,7 +140,7 @@ static void rmspropStep(Context& cx, float* p, const float* g, float* v, float* 
           e = d - old;
           how.store(mean + k, flush(old + lerp * e));
         }
-        const vf average = flush(a * how.load(v + k) + (c * e) * e);
+        const vf average = flush(a * how.load(v + k) + squared(e));
         how.store(v + k, average);
         vf q = quotient(d, root(average) + eps);
         if (heavy.value) {
@@ -141,7 +158,7 @@ static void adamStep(Context& cx, float* p, const float* g, float* m, float* v, 
   const vf lr = splat(cells[0]), eps = splat(cells[6]), keep = splat(cells[7]), inner = splat(cells[8]),
            outer = splat(cells[9]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  const Moments moments{m, v, splat(cells[3]), splat(cells[4]), splat(cells[5])};
+  const Moments moments{m, v, splat(cells[3]), splat(cells[4]), Squared(cells[5])};
   choose(top != nullptr, [&](auto amsgrad) {
     update(cx, n, 4 + amsgrad.value, [=](auto how, i64 k) {
       const vf x = how.load(p + k);
@@ -157,7 +174,7 @@ static void adaboundStep(Context& cx, float* p, const float* g, float* m, float*
                          const float* cells, i64 n) {
   const vf alpha = splat(cells[0]), eps = splat(cells[6]), low = splat(cells[7]), high = splat(cells[8]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  const Moments moments{m, v, splat(cells[3]), splat(cells[4]), splat(cells[5])};
+  const Moments moments{m, v, splat(cells[3]), splat(cells[4]), Squared(cells[5])};
   choose(top != nullptr, [&](auto amsbound) {
     update(cx, n, 4 + amsbound.value, [=](auto how, i64 k) {
       const vf x = how.load(p + k);
@@ -188,7 +205,7 @@ static void swatsStep(Context& cx, float* p, const float* g, float* m, float* v,
                       const float* cells, i64 n) {
   const vf lr = splat(cells[0]), eps = splat(cells[6]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  const Moments moments{m, v, splat(cells[3]), splat(cells[4]), splat(cells[5])};
+  const Moments moments{m, v, splat(cells[3]), splat(cells[4]), Squared(cells[5])};
   const auto step = [=](auto how, i64 k, vd* sum) {
     const vf x = how.load(p + k);
     const vf d = decay(x, how.load(g + k));

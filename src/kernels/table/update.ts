@@ -1,13 +1,15 @@
 // Kernel rows of optimizer updates: one pass over a flat run of parameters, gradients and state. Every scalar is computed
 // in double by the optimizer and handed over in cells, so the same record serves every step. No contraction: an update
-// gives the same bits on every engine. State that would become subnormal is stored as 0: WASM has no flush-to-zero, and
-// decayed state of dead units would slow the update several times. Where the denominator is 0 nothing moves.
+// gives the same bits on every engine. State and squares that would become subnormal are 0: WASM has no flush-to-zero, and
+// dead units, or gradients below 1e-18, would slow the update several times. Where the denominator is 0 nothing moves.
 import type { Cells, KernelCase, KernelRow, Numbers } from '../row.js';
 import { elements, leaves } from '../split.js';
 
 const SMALLEST_NORMAL = 2 ** -126;
 /** Subnormal float32 to 0 (of either sign, to +0); NaN and all else unchanged. */
 const flush = (x: number): number => (Math.abs(x) < SMALLEST_NORMAL ? 0 : x);
+/** Below this c d² would be subnormal, and counts as 0: such products take a hundred times as long. */
+const leastSquared = (c: number): number => Math.fround(Math.sqrt(SMALLEST_NORMAL / c));
 /** a / b, but 0 where b is 0. */
 const quotient = (a: number, b: number): number => (b === 0 ? 0 : a / b);
 
@@ -66,12 +68,16 @@ function gradient(s: Step, j: number, wd: number, sign: number): number {
   return round(round(sign * f[pointers[1]! + j]!) + round(wd * f[pointers[0]! + j]!));
 }
 
+/** c d d, or 0 where that is below the smallest normal number. */
+const squared = (round: Cells['round'], c: number, d: number): number =>
+  Math.abs(d) < leastSquared(c) ? 0 : round(round(c * d) * d);
+
 /** `(1-b1)`-lerp of m towards d, and b2-average of d² in v, both flushed and stored; returns [m, v]. */
 function moments(s: Step, j: number, d: number, c1: number, b2: number, c2: number): [number, number] {
   const { f, pointers, round } = s;
   const [mp, vp] = [pointers[2]! + j, pointers[3]! + j];
   const m = flush(round(f[mp]! + round(c1 * round(d - f[mp]!))));
-  const v = flush(round(round(b2 * f[vp]!) + round(round(c2 * d) * d)));
+  const v = flush(round(round(b2 * f[vp]!) + squared(round, c2, d)));
   f[mp] = m;
   f[vp] = v;
   return [m, v];
@@ -115,7 +121,7 @@ export const updates = {
     const r = s.round;
     const [p, sp] = [s.pointers[0]! + j, s.pointers[2]! + j];
     const d = gradient(s, j, wd, sign);
-    const sum = flush(r(s.f[sp]! + r(d * d)));
+    const sum = flush(r(s.f[sp]! + squared(r, 1, d)));
     s.f[sp] = sum;
     s.f[p] = s.f[p]! - r(quotient(r(lr * d), r(r(Math.sqrt(sum)) + eps)));
   }),
@@ -132,7 +138,7 @@ export const updates = {
       const [p, , v, mean, buf] = s.pointers as Numbers<5>;
       const d = gradient(s, j, wd, sign);
       const e = mean ? r(d - s.f[mean + j]!) : d;
-      const average = flush(r(r(a * s.f[v + j]!) + r(r(c * e) * e)));
+      const average = flush(r(r(a * s.f[v + j]!) + squared(r, c, e)));
       s.f[v + j] = average;
       if (mean) s.f[mean + j] = flush(r(s.f[mean + j]! + r(lerp * e)));
       let q = r(quotient(d, r(r(Math.sqrt(average)) + eps)));
