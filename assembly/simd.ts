@@ -51,9 +51,13 @@ export class Lanes {
   @inline static min(a: v128, b: v128): v128 {
     return v128.or(f32x4.pmin(a, b), f32x4.ne(b, b));
   }
-  /** Subnormal to +0, all else unchanged. */
+  /** What lies below `least` to +0, all else unchanged. */
+  @inline static flushBelow(x: v128, least: v128): v128 {
+    return v128.andnot(x, f32x4.lt(Lanes.abs(x), least));
+  }
+  /** Subnormal to +0. */
   @inline static flush(x: v128): v128 {
-    return v128.andnot(x, f32x4.lt(Lanes.abs(x), Lanes.smallestNormal()));
+    return Lanes.flushBelow(x, Lanes.smallestNormal());
   }
   /** a / b, but 0 where b is 0. */
   @inline static quotient(a: v128, b: v128): v128 {

@@ -47,10 +47,15 @@ class Rule {
     const pull = f32x4.mul(Rule.cell(cells, 1), Rule.load<M>(p));
     return f32x4.add(f32x4.mul(Rule.cell(cells, 2), Rule.load<M>(g)), pull);
   }
+  /** Below this, in every lane, c x would be subnormal; c from cell k. */
+  @inline static leastScaled(cells: usize, k: usize): v128 {
+    return f32x4.splat(f32(SMALLEST_NORMAL / f64(load<f32>(cells + 4 * k))));
+  }
   /** m += c1 (d - m), stored; cells 3. */
-  @inline static mean<M>(m: usize, d: v128, cells: usize): v128 {
+  @inline static mean<M>(m: usize, d: v128, cells: usize, least: v128): v128 {
     const old = Rule.load<M>(m);
-    const y = Lanes.flush(f32x4.add(old, f32x4.mul(Rule.cell(cells, 3), f32x4.sub(d, old))));
+    const now = f32x4.add(old, f32x4.mul(Rule.cell(cells, 3), f32x4.sub(d, old)));
+    const y = Lanes.flushBelow(now, least);
     Rule.store<M>(m, y);
     return y;
   }
@@ -60,7 +65,7 @@ class Rule {
   }
   /** c e e, or 0 where that is below the smallest normal number: subnormal products take a hundred times as long. */
   @inline static squared(e: v128, c: v128, least: v128): v128 {
-    const x = v128.andnot(e, f32x4.lt(Lanes.abs(e), least));
+    const x = Lanes.flushBelow(e, least);
     return f32x4.mul(f32x4.mul(c, x), x);
   }
   /** v = a v + c e e, stored. */
@@ -135,9 +140,12 @@ class Rule {
     vmax: usize,
     cells: usize,
     least: v128,
+    leastMean: v128,
+    leastMoving: v128,
   ): void {
     const d = Rule.gradient<M>(p, g, cells);
-    const top = f32x4.mul(Rule.cell(cells, 0), Rule.mean<M>(m, d, cells));
+    const mean = Lanes.flushBelow(Rule.mean<M>(m, d, cells, leastMean), leastMoving);
+    const top = f32x4.mul(Rule.cell(cells, 0), mean);
     let w = Rule.power<M>(v, d, Rule.cell(cells, 4), Rule.cell(cells, 5), least);
     if (vmax) w = Rule.peak<M>(vmax, f32x4.mul(w, Rule.cell(cells, 8)));
     const bottom = f32x4.add(f32x4.mul(f32x4.sqrt(w), Rule.cell(cells, 9)), Rule.cell(cells, 6));
@@ -153,9 +161,10 @@ class Rule {
     vmax: usize,
     cells: usize,
     least: v128,
+    leastMean: v128,
   ): void {
     const d = Rule.gradient<M>(p, g, cells);
-    const mean = Rule.mean<M>(m, d, cells);
+    const mean = Rule.mean<M>(m, d, cells, leastMean);
     let w = Rule.power<M>(v, d, Rule.cell(cells, 4), Rule.cell(cells, 5), least);
     if (vmax) w = Rule.peak<M>(vmax, w);
     const rate = f32x4.div(Rule.cell(cells, 0), f32x4.add(f32x4.sqrt(w), Rule.cell(cells, 6)));
@@ -177,8 +186,18 @@ class Rule {
   }
 
   /** Adam's step q, added to p; returns q. The gradient is handed in, because its product with q is wanted too. */
-  @inline static swats<M>(p: usize, d: v128, m: usize, v: usize, cells: usize, least: v128): v128 {
-    const top = f32x4.mul(Rule.cell(cells, 0), Rule.mean<M>(m, d, cells));
+  @inline static swats<M>(
+    p: usize,
+    d: v128,
+    m: usize,
+    v: usize,
+    cells: usize,
+    least: v128,
+    leastMean: v128,
+    leastMoving: v128,
+  ): v128 {
+    const mean = Lanes.flushBelow(Rule.mean<M>(m, d, cells, leastMean), leastMoving);
+    const top = f32x4.mul(Rule.cell(cells, 0), mean);
     const w = Rule.power<M>(v, d, Rule.cell(cells, 4), Rule.cell(cells, 5), least);
     const bottom = f32x4.add(f32x4.sqrt(w), Rule.cell(cells, 6));
     const q = f32x4.neg(Lanes.quotient(top, bottom));
@@ -238,12 +257,19 @@ export function rmspropStep(
 
 export function adamStep(p: usize, g: usize, m: usize, v: usize, vmax: usize, cells: usize, n: i32): void {
   const least = Rule.least(cells, 5);
+  const leastMean = Rule.leastScaled(cells, 3);
+  const leastMoving = Rule.leastScaled(cells, 0);
   const bytes = usize(n) << 2;
   let i: usize = 0;
   const end = bytes & ~15;
-  if (vmax) for (; i < end; i += 16) Rule.adam<Four>(p + i, g + i, m + i, v + i, vmax + i, cells, least);
-  else for (; i < end; i += 16) Rule.adam<Four>(p + i, g + i, m + i, v + i, 0, cells, least);
-  for (; i < bytes; i += 4) Rule.adam<One>(p + i, g + i, m + i, v + i, Maybe.at(vmax, i), cells, least);
+  if (vmax)
+    for (; i < end; i += 16)
+      Rule.adam<Four>(p + i, g + i, m + i, v + i, vmax + i, cells, least, leastMean, leastMoving);
+  else
+    for (; i < end; i += 16)
+      Rule.adam<Four>(p + i, g + i, m + i, v + i, 0, cells, least, leastMean, leastMoving);
+  for (; i < bytes; i += 4)
+    Rule.adam<One>(p + i, g + i, m + i, v + i, Maybe.at(vmax, i), cells, least, leastMean, leastMoving);
 }
 
 export function adaboundStep(
@@ -256,12 +282,16 @@ export function adaboundStep(
   n: i32,
 ): void {
   const least = Rule.least(cells, 5);
+  const leastMean = Rule.leastScaled(cells, 3);
   const bytes = usize(n) << 2;
   let i: usize = 0;
   const end = bytes & ~15;
-  if (vmax) for (; i < end; i += 16) Rule.adabound<Four>(p + i, g + i, m + i, v + i, vmax + i, cells, least);
-  else for (; i < end; i += 16) Rule.adabound<Four>(p + i, g + i, m + i, v + i, 0, cells, least);
-  for (; i < bytes; i += 4) Rule.adabound<One>(p + i, g + i, m + i, v + i, Maybe.at(vmax, i), cells, least);
+  if (vmax)
+    for (; i < end; i += 16)
+      Rule.adabound<Four>(p + i, g + i, m + i, v + i, vmax + i, cells, least, leastMean);
+  else for (; i < end; i += 16) Rule.adabound<Four>(p + i, g + i, m + i, v + i, 0, cells, least, leastMean);
+  for (; i < bytes; i += 4)
+    Rule.adabound<One>(p + i, g + i, m + i, v + i, Maybe.at(vmax, i), cells, least, leastMean);
 }
 
 export function lionStep(p: usize, g: usize, m: usize, cells: usize, n: i32): void {
@@ -285,13 +315,15 @@ export function swatsStep(p: usize, g: usize, m: usize, v: usize, dots: usize, c
 /** The step of one leaf; q q and q d of it are its two quantities. */
 function swatsLeaf(p: usize, g: usize, m: usize, v: usize, cells: usize, n: i32, leaf: i32): void {
   const least = Rule.least(cells, 5);
+  const leastMean = Rule.leastScaled(cells, 3);
+  const leastMoving = Rule.leastScaled(cells, 0);
   const bytes = usize(n) << 2;
   let i: usize = 0;
   let qq = f64x2.splat(0);
   let qd = f64x2.splat(0);
   for (const end = bytes & ~15; i < end; i += 16) {
     const d = Rule.gradient<Four>(p + i, g + i, cells);
-    const q = Rule.swats<Four>(p + i, d, m + i, v + i, cells, least);
+    const q = Rule.swats<Four>(p + i, d, m + i, v + i, cells, least, leastMean, leastMoving);
     const low = f64x2.promote_low_f32x4(q);
     const high = Lanes.promoteHigh(q);
     qq = f64x2.add(qq, f64x2.add(f64x2.mul(low, low), f64x2.mul(high, high)));
@@ -302,7 +334,9 @@ function swatsLeaf(p: usize, g: usize, m: usize, v: usize, cells: usize, n: i32,
   let sumQD = f64x2.extract_lane(qd, 0) + f64x2.extract_lane(qd, 1);
   for (; i < bytes; i += 4) {
     const d = Rule.gradient<One>(p + i, g + i, cells);
-    const q = f64(f32x4.extract_lane(Rule.swats<One>(p + i, d, m + i, v + i, cells, least), 0));
+    const q = f64(
+      f32x4.extract_lane(Rule.swats<One>(p + i, d, m + i, v + i, cells, least, leastMean, leastMoving), 0),
+    );
     sumQQ += q * q;
     sumQD += q * f64(f32x4.extract_lane(d, 0));
   }

@@ -10,8 +10,12 @@
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
-/** Subnormals to +0; NaN and all else unchanged. */
-INLINE vf flush(vf x) { return magnitude(x) < 0x1p-126f ? vf{} : x; }
+/** What lies below `least` to +0; NaN and all else unchanged. */
+INLINE vf flush(vf x, vf least) { return magnitude(x) < least ? vf{} : x; }
+/** Subnormals to +0. */
+INLINE vf flush(vf x) { return flush(x, splat(0x1p-126f)); }
+/** Below this c x would be subnormal. */
+INLINE vf leastScaled(float c) { return splat(static_cast<float>(0x1p-126 / static_cast<double>(c))); }
 /** c d d, or 0 where that is below the smallest normal number: a vector with one subnormal product takes a
  * hundred times as long. */
 struct Squared {
@@ -20,7 +24,7 @@ struct Squared {
       : c(splat(factor)),
         least(splat(static_cast<float>(std::sqrt(0x1p-126 / static_cast<double>(factor))))) {}
   INLINE_MEMBER vf operator()(vf d) const {
-    const vf x = magnitude(d) < least ? vf{} : d;
+    const vf x = flush(d, least);
     return (c * x) * x;
   }
 };
@@ -36,12 +40,12 @@ struct Decay {
 /** First and second moment of Adam and its relatives; stores both. */
 struct Moments {
   float *m, *v;
-  vf c1, b2;
+  vf c1, leastMean, b2;
   Squared squared;
   template <class How>
   INLINE_MEMBER void update(How how, i64 k, vf d, vf& mean, vf& square) const {
     const vf old = how.load(m + k);
-    mean = flush(old + c1 * (d - old));
+    mean = flush(old + c1 * (d - old), leastMean);
     square = flush(b2 * how.load(v + k) + squared(d));
     how.store(m + k, mean);
     how.store(v + k, square);
@@ -157,15 +161,16 @@ static void adamStep(Context& cx, float* p, const float* g, float* m, float* v, 
                      const float* cells, i64 n) {
   const vf lr = splat(cells[0]), eps = splat(cells[6]), keep = splat(cells[7]), inner = splat(cells[8]),
            outer = splat(cells[9]);
+  const vf leastMoving = leastScaled(cells[0]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  const Moments moments{m, v, splat(cells[3]), splat(cells[4]), Squared(cells[5])};
+  const Moments moments{m, v, splat(cells[3]), leastScaled(cells[3]), splat(cells[4]), Squared(cells[5])};
   choose(top != nullptr, [&](auto amsgrad) {
     update(cx, n, 4 + amsgrad.value, [=](auto how, i64 k) {
       const vf x = how.load(p + k);
       vf mean, square;
       moments.update(how, k, decay(x, how.load(g + k)), mean, square);
       const vf w = peak<amsgrad.value>(how, top, k, square, inner);
-      how.store(p + k, x * keep - quotient(lr * mean, root(w) * outer + eps));
+      how.store(p + k, x * keep - quotient(lr * flush(mean, leastMoving), root(w) * outer + eps));
     });
   });
 }
@@ -174,7 +179,7 @@ static void adaboundStep(Context& cx, float* p, const float* g, float* m, float*
                          const float* cells, i64 n) {
   const vf alpha = splat(cells[0]), eps = splat(cells[6]), low = splat(cells[7]), high = splat(cells[8]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  const Moments moments{m, v, splat(cells[3]), splat(cells[4]), Squared(cells[5])};
+  const Moments moments{m, v, splat(cells[3]), leastScaled(cells[3]), splat(cells[4]), Squared(cells[5])};
   choose(top != nullptr, [&](auto amsbound) {
     update(cx, n, 4 + amsbound.value, [=](auto how, i64 k) {
       const vf x = how.load(p + k);
@@ -204,14 +209,15 @@ static void lionStep(Context& cx, float* p, const float* g, float* m, const floa
 static void swatsStep(Context& cx, float* p, const float* g, float* m, float* v, float* dots,
                       const float* cells, i64 n) {
   const vf lr = splat(cells[0]), eps = splat(cells[6]);
+  const vf leastMoving = leastScaled(cells[0]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  const Moments moments{m, v, splat(cells[3]), splat(cells[4]), Squared(cells[5])};
+  const Moments moments{m, v, splat(cells[3]), leastScaled(cells[3]), splat(cells[4]), Squared(cells[5])};
   const auto step = [=](auto how, i64 k, vd* sum) {
     const vf x = how.load(p + k);
     const vf d = decay(x, how.load(g + k));
     vf mean, square;
     moments.update(how, k, d, mean, square);
-    const vf q = -quotient(lr * mean, root(square) + eps);
+    const vf q = -quotient(lr * flush(mean, leastMoving), root(square) + eps);
     how.store(p + k, x + q);
     addProducts(sum[0], q, q);
     addProducts(sum[1], q, d);

@@ -6,8 +6,10 @@ import type { Cells, KernelCase, KernelRow, Numbers } from '../row.js';
 import { elements, leaves } from '../split.js';
 
 const SMALLEST_NORMAL = 2 ** -126;
-/** Subnormal float32 to 0 (of either sign, to +0); NaN and all else unchanged. */
-const flush = (x: number): number => (Math.abs(x) < SMALLEST_NORMAL ? 0 : x);
+/** Below `least`, by default subnormal float32, to 0 (of either sign, to +0); NaN and all else unchanged. */
+const flush = (x: number, least = SMALLEST_NORMAL): number => (Math.abs(x) < least ? 0 : x);
+/** Below this c x would be subnormal. */
+const leastScaled = (c: number): number => Math.fround(SMALLEST_NORMAL / c);
 /** Below this c d² would be subnormal, and counts as 0: such products take a hundred times as long. */
 const leastSquared = (c: number): number => Math.fround(Math.sqrt(SMALLEST_NORMAL / c));
 /** a / b, but 0 where b is 0. */
@@ -72,11 +74,11 @@ function gradient(s: Step, j: number, wd: number, sign: number): number {
 const squared = (round: Cells['round'], c: number, d: number): number =>
   Math.abs(d) < leastSquared(c) ? 0 : round(round(c * d) * d);
 
-/** `(1-b1)`-lerp of m towards d, and b2-average of d² in v, both flushed and stored; returns [m, v]. */
+/** `(1-b1)`-lerp of m towards d, flushed before its decay is subnormal, and b2-average of d² in v; stores and returns both. */
 function moments(s: Step, j: number, d: number, c1: number, b2: number, c2: number): [number, number] {
   const { f, pointers, round } = s;
   const [mp, vp] = [pointers[2]! + j, pointers[3]! + j];
-  const m = flush(round(f[mp]! + round(c1 * round(d - f[mp]!))));
+  const m = flush(round(f[mp]! + round(c1 * round(d - f[mp]!))), leastScaled(c1));
   const v = flush(round(round(b2 * f[vp]!) + squared(round, c2, d)));
   f[mp] = m;
   f[vp] = v;
@@ -166,7 +168,7 @@ export const updates = {
     const [m, v] = moments(s, j, gradient(s, j, wd, sign), c1, b2, c2);
     const w = peak(s, j, v, inner);
     const denominator = r(r(r(Math.sqrt(w)) * outer) + eps);
-    s.f[p] = r(s.f[p]! * decay) - r(quotient(r(lr * m), denominator));
+    s.f[p] = r(s.f[p]! * decay) - r(quotient(r(lr * flush(m, leastScaled(lr))), denominator));
   }),
   /**
    * m, v, vmax as adamStep; p -= clip(alpha / (√w + eps), low, high) · m.
@@ -199,7 +201,7 @@ export const updates = {
       for (let j = 0; j < n; j++) {
         const d = gradient(step, j, wd, sign);
         const [mean, v] = moments(step, j, d, c1, b2, c2);
-        const q = -r(quotient(r(lr * mean), r(r(Math.sqrt(v)) + eps)));
+        const q = -r(quotient(r(lr * flush(mean, leastScaled(lr))), r(r(Math.sqrt(v)) + eps)));
         m.f[p + j] = m.f[p + j]! + q;
         qq += q * q;
         qd += q * d;
