@@ -1,7 +1,8 @@
 // The thread pool of the process. Every worker has a share of the tasks, neighbours and the same ones in each
 // call of a size, so that what a core has in its cache from one call serves the next; who is done takes from
 // the others. Tasks never depend on who runs them, so results are the same for any number of threads. A
-// second caller while the pool is busy does its work alone.
+// second caller while the pool is busy does its work alone. Whether subnormal numbers are flushed is the
+// caller's choice, which its helpers take over.
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>

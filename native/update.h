@@ -42,6 +42,14 @@ struct Moments {
   float *m, *v;
   vf c1, leastMean, b2;
   Squared squared;
+  /** Cells 3 to 5 are 1-b1, b2 and 1-b2 in all their rows. */
+  Moments(float* mean, float* square, const float* cells)
+      : m(mean),
+        v(square),
+        c1(splat(cells[3])),
+        leastMean(leastScaled(cells[3])),
+        b2(splat(cells[4])),
+        squared(cells[5]) {}
   template <class How>
   INLINE_MEMBER void update(How how, i64 k, vf d, vf& mean, vf& square) const {
     const vf old = how.load(m + k);
@@ -163,7 +171,7 @@ static void adamStep(Context& cx, float* p, const float* g, float* m, float* v, 
            outer = splat(cells[9]);
   const vf leastMoving = leastScaled(cells[0]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  const Moments moments{m, v, splat(cells[3]), leastScaled(cells[3]), splat(cells[4]), Squared(cells[5])};
+  const Moments moments(m, v, cells);
   choose(top != nullptr, [&](auto amsgrad) {
     update(cx, n, 4 + amsgrad.value, [=](auto how, i64 k) {
       const vf x = how.load(p + k);
@@ -179,7 +187,7 @@ static void adaboundStep(Context& cx, float* p, const float* g, float* m, float*
                          const float* cells, i64 n) {
   const vf alpha = splat(cells[0]), eps = splat(cells[6]), low = splat(cells[7]), high = splat(cells[8]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  const Moments moments{m, v, splat(cells[3]), leastScaled(cells[3]), splat(cells[4]), Squared(cells[5])};
+  const Moments moments(m, v, cells);
   choose(top != nullptr, [&](auto amsbound) {
     update(cx, n, 4 + amsbound.value, [=](auto how, i64 k) {
       const vf x = how.load(p + k);
@@ -211,7 +219,7 @@ static void swatsStep(Context& cx, float* p, const float* g, float* m, float* v,
   const vf lr = splat(cells[0]), eps = splat(cells[6]);
   const vf leastMoving = leastScaled(cells[0]);
   const Decay decay{splat(cells[1]), splat(cells[2])};
-  const Moments moments{m, v, splat(cells[3]), leastScaled(cells[3]), splat(cells[4]), Squared(cells[5])};
+  const Moments moments(m, v, cells);
   const auto step = [=](auto how, i64 k, vd* sum) {
     const vf x = how.load(p + k);
     const vf d = decay(x, how.load(g + k));
