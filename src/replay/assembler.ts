@@ -3,29 +3,16 @@
 // small kernel.
 import type { Kernel } from '../kernels/reference.js';
 import { table, type KernelName } from '../kernels/table.js';
-import {
-  constant,
-  F64,
-  FUNCTION,
-  HEADER,
-  I32,
-  OP,
-  SECTION,
-  section,
-  sized,
-  text,
-  unsigned,
-  VOID,
-} from './bytes.js';
+import { Bytes, F64, FUNCTION, HEADER, I32, OP, SECTION, VOID } from './bytes.js';
 import type { Run } from './loop.js';
 import type { Call, Item, StripCall, StripsItem } from './program.js';
 
 /** What a module calls the place that its imports come from. */
 export const KERNELS = 'kernels';
 
-/** Types of its own functions, by their parameters: those that make calls, and those that run strips. */
-const CALLS = '';
-const STRIPS = [I32, I32, I32].join();
+/** Parameters of its own functions: those that make calls, and those that run strips. */
+const CALLS: readonly number[] = [];
+const STRIPS: readonly number[] = [I32, I32, I32];
 /** Parameters of a function that runs strips: the first of them, the one behind the last, and whose copy of the buffers. */
 const [FROM, TO, COPY] = [0, 1, 2];
 
@@ -33,19 +20,25 @@ const [FROM, TO, COPY] = [0, 1, 2];
 const typesOf = (kernel: KernelName): number[] =>
   Array.from(table[kernel].sig, (letter) => (letter === 's' ? F64 : I32));
 
+/** The type of functions with these parameters. */
+interface Type {
+  readonly number: number;
+  readonly parameters: readonly number[];
+}
+
 /** An imported function. */
 interface Import {
   readonly number: number;
-  readonly types: readonly number[];
+  readonly name: string;
+  readonly type: Type;
 }
 
 /** Makes one module. Its functions are numbered from 0: the imports first. */
 export class Assembler {
   /** Where the imports are to be found, by their names: a kernel's own where only one function runs it. */
   readonly functions: Record<string, Kernel> = {};
-  private readonly types = new Map<string, number>([CALLS, STRIPS].map((key, k) => [key, k]));
+  private readonly types = new Map<string, Type>();
   private readonly imports = new Map<Kernel, Import>();
-  private readonly entries: number[][] = [];
 
   /** `runs` gives the functions that run kernels, `own` those of whole items: all that are strips, and calls that are shared. */
   constructor(
@@ -55,90 +48,85 @@ export class Assembler {
 
   /** A module that exports a function without parameters for each of these lists. */
   calls(lists: readonly (readonly Item[])[]): Uint8Array<ArrayBuffer> {
-    const bodies = lists.map((items) => {
-      const to = [0];
-      for (const item of items) {
+    return this.module(CALLS, lists, (to, items) => {
+      items.forEach((item) => {
         const own = this.own.get(item);
         if ('call' in item && !own) this.call(to, item.call);
-        else to.push(OP.call, ...unsigned(this.importOf('own', own!, []).number));
-      }
-      return body(to);
+        else to.numbered(OP.call, this.importOf('own', own!, []).number);
+      });
     });
-    return this.module(CALLS, bodies);
   }
 
   /** A module that exports a function (from, to, copy) for each of these items; none is called for no strips. */
   stripFunctions(items: readonly StripsItem[]): Uint8Array<ArrayBuffer> {
-    return this.module(
-      STRIPS,
-      items.map((item) => this.someStrips(item)),
-    );
+    return this.module(STRIPS, items, (to, item) => this.someStrips(to, item));
   }
 
-  private module(own: string, bodies: readonly number[][]): Uint8Array<ArrayBuffer> {
-    const exported = bodies.map((_, k) => [...text(String(k)), 0, ...unsigned(this.entries.length + k)]);
-    const type = unsigned(this.types.get(own)!);
-    return new Uint8Array(
-      HEADER.concat(
-        section(SECTION.types, this.typeEntries()),
-        section(SECTION.imports, this.entries),
-        section(
-          SECTION.functions,
-          bodies.map(() => type),
-        ),
-        section(SECTION.exports, exported),
-        section(SECTION.code, bodies),
-      ),
-    );
+  /** A module with a function for each of `all`, whose instructions `write` writes. */
+  private module<T>(
+    parameters: readonly number[],
+    all: readonly T[],
+    write: (to: Bytes, one: T) => void,
+  ): Uint8Array<ArrayBuffer> {
+    // Last in the module, but it says what there is to import.
+    const code = new Bytes();
+    code.section(SECTION.code, all, (one) => {
+      code.sized(() => {
+        const locals = 0;
+        code.byte(locals);
+        write(code, one);
+        code.byte(OP.end);
+      });
+    });
+    const { number } = this.typeOf(parameters);
+    const to = new Bytes();
+    to.bytes(HEADER);
+    to.section(SECTION.types, [...this.types.values()], (type) => {
+      to.numbered(FUNCTION, type.parameters.length);
+      to.bytes(type.parameters);
+      to.byte(0);
+    });
+    to.section(SECTION.imports, [...this.imports.values()], ({ name, type }) => {
+      to.text(KERNELS);
+      to.text(name);
+      to.numbered(0, type.number);
+    });
+    to.section(SECTION.functions, all, () => to.unsigned(number));
+    to.section(SECTION.exports, all, (_, k) => {
+      to.text(String(k));
+      to.numbered(0, this.imports.size + k);
+    });
+    to.bytes(code.done());
+    return to.done();
   }
 
-  private typeEntries(): number[][] {
-    const types = [...this.types.keys()].map((key) => (key === '' ? [] : key.split(',').map(Number)));
-    return types.map((own) => [FUNCTION, ...sized(own), 0]);
-  }
-
-  private call(to: number[], { kernel, args }: Call): void {
-    const { number, types } = this.kernel(kernel);
-    for (let k = 0; k < args.length; k++) constant(to, types[k]!, args[k]!);
-    to.push(OP.call, ...unsigned(number));
+  private call(to: Bytes, { kernel, args }: Call): void {
+    const { number, type } = this.kernel(kernel);
+    for (let k = 0; k < args.length; k++) to.constant(type.parameters[k]!, args[k]!);
+    to.numbered(OP.call, number);
   }
 
   /** A loop over strips, the last of which has its own arguments. */
-  private someStrips({ strips, body: calls }: StripsItem): number[] {
-    const to = [0, OP.loop, VOID, OP.get, FROM];
-    constant(to, I32, strips - 1);
-    to.push(OP.less, OP.if, VOID);
+  private someStrips(to: Bytes, { strips, body: calls }: StripsItem): void {
+    to.bytes([OP.loop, VOID, OP.get, FROM]);
+    to.constant(I32, strips - 1);
+    to.bytes([OP.less, OP.if, VOID]);
     for (const call of calls) this.moving(to, call, call.args);
-    to.push(OP.else);
+    to.byte(OP.else);
     for (const call of calls) this.moving(to, call, call.last);
-    to.push(
-      OP.end,
-      OP.get,
-      FROM,
-      OP.i32,
-      1,
-      OP.add,
-      OP.tee,
-      FROM,
-      OP.get,
-      TO,
-      OP.less,
-      OP.branchIf,
-      0,
-      OP.end,
-    );
-    return body(to);
+    to.bytes([OP.end, OP.get, FROM, OP.i32, 1, OP.add, OP.tee, FROM, OP.get, TO, OP.less]);
+    to.bytes([OP.branchIf, 0, OP.end]);
   }
 
   /** A call whose arguments are `args + strip * steps + copy * workers`; only whole numbers may move. */
-  private moving(to: number[], { kernel, steps, workers }: StripCall, args: readonly number[]): void {
-    const { number, types } = this.kernel(kernel);
+  private moving(to: Bytes, { kernel, steps, workers }: StripCall, args: readonly number[]): void {
+    const { number, type } = this.kernel(kernel);
     args.forEach((arg, k) => {
-      constant(to, types[k]!, arg);
+      to.constant(type.parameters[k]!, arg);
       plusMultiple(to, FROM, steps[k]!);
       plusMultiple(to, COPY, workers[k]!);
     });
-    to.push(OP.call, ...unsigned(number));
+    to.numbered(OP.call, number);
   }
 
   private kernel(kernel: KernelName): Import {
@@ -146,31 +134,30 @@ export class Assembler {
     return this.imports.get(run) ?? this.importOf(kernel, run, typesOf(kernel));
   }
 
-  private importOf(called: string, run: Kernel, types: readonly number[]): Import {
+  private importOf(called: string, run: Kernel, parameters: readonly number[]): Import {
     const known = this.imports.get(run);
     if (known) return known;
-    const type = types.join();
-    if (!this.types.has(type)) this.types.set(type, this.types.size);
-    const entry = { number: this.imports.size, types };
+    const number = this.imports.size;
     // Every item's own function has the same name.
-    const name = called in this.functions ? `${called} ${entry.number}` : called;
+    const name = called in this.functions ? `${called} ${number}` : called;
+    const entry = { number, name, type: this.typeOf(parameters) };
     this.imports.set(run, entry);
     this.functions[name] = run;
-    this.entries.push([...text(KERNELS), ...text(name), 0, ...unsigned(this.types.get(type)!)]);
     return entry;
+  }
+
+  private typeOf(parameters: readonly number[]): Type {
+    const key = parameters.join();
+    let type = this.types.get(key);
+    if (!type) this.types.set(key, (type = { number: this.types.size, parameters }));
+    return type;
   }
 }
 
-/** A function's body with its size: no locals, and the instructions. */
-function body(instructions: number[]): number[] {
-  instructions.push(OP.end);
-  return sized(instructions);
-}
-
 /** Adds a multiple of a parameter to the number on the stack. */
-function plusMultiple(to: number[], parameter: number, factor: number): void {
+function plusMultiple(to: Bytes, parameter: number, factor: number): void {
   if (factor === 0) return;
-  to.push(OP.get, parameter);
-  constant(to, I32, factor);
-  to.push(OP.multiply, OP.add);
+  to.numbered(OP.get, parameter);
+  to.constant(I32, factor);
+  to.bytes([OP.multiply, OP.add]);
 }

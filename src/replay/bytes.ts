@@ -30,50 +30,92 @@ export const OP = {
 /** The magic number, and version 1. */
 export const HEADER = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
 
-/** A whole number from 0 to 2^31 - 1 (LEB128). */
-export function unsigned(n: number): number[] {
-  const bytes: number[] = [];
-  let rest = n;
-  for (; rest >= 0x80; rest >>= 7) bytes.push((rest & 0x7f) | 0x80);
-  bytes.push(rest);
-  return bytes;
-}
+/** Bytes of a length that is written before what it counts: the format allows for leading zeros. */
+const LENGTH = 5;
 
-/** Appends the low 32 bits of a whole number (signed LEB128): an address above 2 GiB is a negative number to WebAssembly. */
-export function signed(to: number[], n: number): void {
-  let rest = n | 0;
-  for (;;) {
-    const low = rest & 0x7f;
-    rest >>= 7;
-    // The last byte's bit 6 is the sign.
-    if (rest === (low & 0x40 ? -1 : 0)) return void to.push(low);
-    to.push(low | 0x80);
+/** Bytes that are written one after the other. */
+export class Bytes {
+  private cells = new Uint8Array(1 << 10);
+  private end = 0;
+
+  /** What was written so far. */
+  done(): Uint8Array<ArrayBuffer> {
+    return this.cells.slice(0, this.end);
   }
-}
 
-const scratch = new DataView(new ArrayBuffer(8));
+  byte(value: number): void {
+    if (this.end === this.cells.length) this.makeRoom(1);
+    this.cells[this.end++] = value;
+  }
 
-/** Appends the eight bytes of a double. */
-export function double(to: number[], x: number): void {
-  scratch.setFloat64(0, x, true);
-  for (let k = 0; k < 8; k++) to.push(scratch.getUint8(k));
-}
+  bytes(values: ArrayLike<number>): void {
+    this.makeRoom(values.length);
+    this.cells.set(values, this.end);
+    this.end += values.length;
+  }
 
-/** Appends `type.const x`. */
-export function constant(to: number[], type: number, x: number): void {
-  to.push(type === F64 ? OP.f64 : OP.i32);
-  if (type === F64) double(to, x);
-  else signed(to, x);
-}
+  /** A whole number from 0 to 2^31 - 1 (LEB128). */
+  unsigned(n: number): void {
+    let rest = n;
+    for (; rest >= 0x80; rest >>= 7) this.byte((rest & 0x7f) | 0x80);
+    this.byte(rest);
+  }
 
-/** Bytes with their number in front. */
-export const sized = (content: readonly number[]): number[] => unsigned(content.length).concat(content);
+  /** The low 32 bits of a whole number (signed LEB128): an address above 2 GiB is a negative number to WebAssembly. */
+  signed(n: number): void {
+    let rest = n | 0;
+    for (;;) {
+      const low = rest & 0x7f;
+      rest >>= 7;
+      // The last byte's bit 6 is the sign.
+      if (rest === (low & 0x40 ? -1 : 0)) return this.byte(low);
+      this.byte(low | 0x80);
+    }
+  }
 
-export const text = (s: string): number[] => sized([...new TextEncoder().encode(s)]);
+  /** `type.const x`. */
+  constant(type: number, x: number): void {
+    this.byte(type === F64 ? OP.f64 : OP.i32);
+    if (type !== F64) return this.signed(x);
+    this.makeRoom(8);
+    new DataView(this.cells.buffer).setFloat64(this.end, x, true);
+    this.end += 8;
+  }
 
-/** A section: its number, its size, how many items there are, and the items. */
-export function section(id: number, items: readonly (readonly number[])[]): number[] {
-  const content = unsigned(items.length).concat(...items);
-  // Not spread: that makes an object of every byte.
-  return [id].concat(unsigned(content.length), content);
+  /** `op n`. */
+  numbered(op: number, n: number): void {
+    this.byte(op);
+    this.unsigned(n);
+  }
+
+  text(s: string): void {
+    const letters = new TextEncoder().encode(s);
+    this.unsigned(letters.length);
+    this.bytes(letters);
+  }
+
+  /** What `write` writes, with its length in front. */
+  sized(write: () => void): void {
+    this.makeRoom(LENGTH);
+    const start = (this.end += LENGTH);
+    write();
+    let rest = this.end - start;
+    for (let k = LENGTH; k > 0; k--, rest >>= 7) this.cells[start - k] = (rest & 0x7f) | (k > 1 ? 0x80 : 0);
+  }
+
+  /** A section: its number, its size, how many items there are, and the items. */
+  section<T>(id: number, items: readonly T[], write: (item: T, k: number) => void): void {
+    this.byte(id);
+    this.sized(() => {
+      this.unsigned(items.length);
+      items.forEach(write);
+    });
+  }
+
+  private makeRoom(count: number): void {
+    if (this.end + count <= this.cells.length) return;
+    const before = this.cells;
+    this.cells = new Uint8Array(Math.max(2 * before.length, this.end + count));
+    this.cells.set(before);
+  }
 }

@@ -8,7 +8,7 @@ import type { Kernel } from '../../src/kernels/reference.js';
 import { kernelNames, table, type KernelName } from '../../src/kernels/table.js';
 import { enginePool, kernelAlone, setWasmThreads, wasmThreads } from '../../src/kernels/threads.js';
 import { wasmEngine } from '../../src/kernels/wasm.js';
-import { signed, unsigned } from '../../src/replay/bytes.js';
+import { Bytes } from '../../src/replay/bytes.js';
 import { loopProgram, type Run } from '../../src/replay/loop.js';
 import type { Call, Item, Program } from '../../src/replay/program.js';
 import { wasmProgram } from '../../src/replay/wasm.js';
@@ -41,11 +41,12 @@ function callsOf(
 
 const call = (kernel: KernelName, ...args: number[]): Item => ({ part: 0, index: 0, call: { kernel, args } });
 
-const bytesOf = (n: number): number[] => {
-  const to: number[] = [];
-  signed(to, n);
-  return to;
-};
+/** What is written. */
+function bytesOf(write: (to: Bytes) => void): number[] {
+  const to = new Bytes();
+  write(to);
+  return [...to.done()];
+}
 
 it.each([
   [0, [0]],
@@ -58,11 +59,20 @@ it.each([
   [2 ** 32 - 64, [0x40]],
   [2 ** 32 - 65, [0xbf, 0x7f]],
 ])('writes %d as i32', (n, bytes) => {
-  expect(bytesOf(n)).toEqual(bytes);
+  expect(bytesOf((to) => to.signed(n))).toEqual(bytes);
 });
 
 it('writes counts', () => {
-  expect([0, 127, 128, 16384].map(unsigned)).toEqual([[0], [127], [0x80, 1], [0x80, 0x80, 1]]);
+  const written = [0, 127, 128, 16384].map((n) => bytesOf((to) => to.unsigned(n)));
+  expect(written).toEqual([[0], [127], [0x80, 1], [0x80, 0x80, 1]]);
+});
+
+it.each([0, 127, 128, 20_000, 300_000])('writes %d bytes behind their number', (n) => {
+  const content = new Uint8Array(n).fill(7);
+  const all = bytesOf((to) => to.sized(() => to.bytes(content)));
+  const length = all.slice(0, 5).reduce((sum, byte, k) => sum + (byte & 0x7f) * 2 ** (7 * k), 0);
+  expect([length, all.slice(0, 5).map((byte) => byte >> 7)]).toEqual([n, [1, 1, 1, 1, 0]]);
+  expect(all.slice(5)).toEqual([...content]);
 });
 
 it('passes addresses up to 4 GiB and every double', () => {
