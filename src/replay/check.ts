@@ -22,7 +22,7 @@ import { describeInstruction, Names } from './print.js';
 import { programOf } from './program.js';
 import { Recorder } from './recorder.js';
 import { Snapshot, wordsAt, writtenOutside } from './snapshot.js';
-import { difference } from './trace.js';
+import { difference, Pairs } from './trace.js';
 import { everyLaunch, type Range } from './traffic.js';
 
 /** How far a plan with inexact passes may be off, as a part of the largest magnitude of what is compared. */
@@ -40,8 +40,8 @@ export class Auditor extends Recorder {
   private readonly parts: Part[] = [];
   /** The values of buffers as the eager call was given them. */
   private readonly given = new Map<number, ArrayLike<number>>();
-  /** Buffers of this recording by those of the plan's. */
-  private readonly pairs = new Map<number, number>();
+  /** The buffers of the plan's recording, and those of this one. */
+  private readonly pairs = new Pairs();
   /** Buffers of the plan that are filled. */
   private readonly filled = new Set<number>();
   private readonly ranges: readonly Range[];
@@ -92,7 +92,7 @@ export class Auditor extends Recorder {
   /** Compares the part that ended. */
   private close(): void {
     if (this.refusal !== null || this.differs !== null) return;
-    this.differs = difference(this.plan.trace, this, this.part, this.pairs);
+    this.differs = difference(this.plan.trace, this, this.pairs, this.part);
     if (this.differs !== null) return;
     const now = this.parts[this.part]!;
     const after = (now.after = new Snapshot(this.ranges));
@@ -112,7 +112,7 @@ export class Auditor extends Recorder {
   private fill(): string | null {
     for (const staged of this.plan.staged) {
       const { buffer, int, at } = staged;
-      const given = this.given.get(this.pairs.get(buffer) ?? -1);
+      const given = this.given.get(this.pairs.of(buffer));
       const values = staged.source.from === 'live' ? given : this.own(staged);
       // What no launch has asked for yet belongs to a later part.
       if (!values || this.filled.has(buffer)) continue;
@@ -235,7 +235,7 @@ export class Auditor extends Recorder {
   /** What the eager call left; null where other memory took its place. */
   private eagerWords(owner: number, range: Range, part: number): Uint32Array | null {
     if (owner === OUTSIDE) return this.parts[part]!.after!.words(range);
-    const at = this.addressOf(this.pairs.get(owner) ?? -1);
+    const at = this.addressOf(this.pairs.of(owner));
     return at < 0 ? null : words(at + range.from, range.to - range.from);
   }
 

@@ -1,4 +1,4 @@
-// What the passes work on: a list of launches over buffers. A pass takes a graph and returns one that computes the same.
+// What the passes work on: a list of launches over buffers. After every pass it computes the same.
 import { isPointer } from '../kernels/row.js';
 import { table, type KernelName } from '../kernels/table.js';
 import { areDense } from '../tensor/shape.js';
@@ -84,25 +84,33 @@ export function isDense({ args }: Launch, pointer: 0 | 1): boolean {
   return areDense(args.slice(COPY.SIZES, COPY.SIZES + 4), args.slice(at, at + 4));
 }
 
+/** The numbers among the arguments of a launch. */
+export function numbersOf({ kernel, args }: Launch): number[] {
+  const { sig } = table[kernel];
+  const numbers: number[] = [];
+  for (let k = 0; k < args.length; k++) if (!isPointer(sig[k]!)) numbers.push(args[k]!);
+  return numbers;
+}
+
 /** What a launch reads and writes, by the signature and extents of its row. */
 export function accesses(launch: Launch): readonly Access[] {
   const found = known.get(launch);
   if (found) return found;
   const { sig, extents } = table[launch.kernel] as { sig: string; extents: (...n: number[]) => number[] };
-  const counts = extents(...launch.args.filter((_, k) => !isPointer(sig[k]!)));
+  const counts = extents(...numbersOf(launch));
   const list: Access[] = [];
-  let pointer = 0;
-  launch.args.forEach((from, arg) => {
+  for (let arg = 0, pointer = 0; arg < sig.length; arg++) {
     const letter = sig[arg]!;
-    if (!isPointer(letter)) return;
+    if (!isPointer(letter)) continue;
     const bytes = counts[pointer++]! * WIDTH;
     const owner = launch.owners[arg]!;
-    if (owner === OUTSIDE && from === 0) return;
+    const from = launch.args[arg]!;
+    if (owner === OUTSIDE && from === 0) continue;
     // What a dense copy overwrites it does not need.
     const anew =
       'op'.includes(letter) || (launch.kernel === 'copy' && arg === COPY.TO && isDense(launch, COPY.TO));
     list.push({ arg, owner, from, to: from + bytes, reads: !anew, writes: 'oup'.includes(letter) });
-  });
+  }
   known.set(launch, list);
   return list;
 }

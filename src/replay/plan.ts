@@ -10,7 +10,7 @@ import { planMemory, type MemoryPlan } from './memory.js';
 import { optimise } from './passes/index.js';
 import { programOf, type Program } from './program.js';
 import type { Recorder, Source } from './recorder.js';
-import { graphOf, guardsOf, holds, type GuardLists } from './trace.js';
+import { guardsOf, holds, type GuardLists } from './trace.js';
 
 /** A buffer that is filled from outside before a run. */
 export interface Staged<From extends Source['from'] = Source['from']> {
@@ -25,8 +25,6 @@ export interface Staged<From extends Source['from'] = Source['from']> {
 export class Plan {
   /** Calls that this plan could have served. */
   calls = 0;
-  /** As recorded, before any pass. */
-  readonly recorded: Graph;
   readonly graph: Graph;
   readonly memory: MemoryPlan;
   readonly program: Program;
@@ -46,17 +44,16 @@ export class Plan {
   private readonly reader = (storage: Storage): ArrayLike<number> => this.read(storage);
 
   /**
-   * `before` and `trace` are recordings of two equal calls; `off` names passes to leave out.
+   * `recorded` is the graph of `trace`, before any pass; `off` names passes to leave out.
    */
   constructor(
     readonly mould: Mould,
     readonly phase: string,
-    before: Recorder,
     readonly trace: Recorder,
+    readonly recorded: Graph,
     off: ReadonlySet<string>,
   ) {
-    this.recorded = graphOf(before, trace);
-    this.graph = optimise(this.recorded, off);
+    this.graph = optimise(recorded, off);
     this.memory = planMemory(this.graph);
     this.block = Storage.onHeap(Math.max(1, this.memory.bytes / WIDTH));
     this.program = programOf(this.graph, this.address, backend.threads);

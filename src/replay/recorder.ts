@@ -131,11 +131,15 @@ export class Recorder implements Watcher {
     const own = args.slice();
     for (let k = 0; k < args.length; k++) {
       if (!isPointer(sig[k]!)) continue;
-      const place = this.placeOf(args[k]!);
-      owners[k] = place ? place.buffer : OUTSIDE;
-      if (!place) continue;
-      own[k] = place.delta;
-      if ('oup'.includes(sig[k]!) && this.buffers[place.buffer]!.source?.from === 'input')
+      const at = this.find(args[k]!);
+      if (at < 0) {
+        owners[k] = OUTSIDE;
+        continue;
+      }
+      const buffer = this.owners[at]!;
+      owners[k] = buffer;
+      own[k] = args[k]! - this.starts[at]!;
+      if ('oup'.includes(sig[k]!) && this.buffers[buffer]!.source?.from === 'input')
         this.refuse('an argument is changed in place');
     }
     this.entries.push({ kernel: name, args: own, owners, part: this.part });
@@ -303,7 +307,8 @@ export class Recorder implements Watcher {
 
   /** Number of starts that are not above `offset`. */
   private above(offset: number): number {
-    let [low, high] = [0, this.starts.length];
+    let low = 0;
+    let high = this.starts.length;
     if (high === 0 || this.starts[high - 1]! <= offset) return high;
     while (low < high) {
       const middle = (low + high) >> 1;

@@ -8,10 +8,11 @@ import { isRecording } from '../tensor/op.js';
 import { checkChoice, OutOfMemoryError } from '../tensor/errors.js';
 import { fits, mouldOf, type Input, type Mould } from './arguments.js';
 import { Auditor } from './check.js';
+import type { Graph } from './graph.js';
 import { PASS_NAMES, type PassName } from './passes/index.js';
 import { Plan } from './plan.js';
 import { Recorder } from './recorder.js';
-import { difference } from './trace.js';
+import { difference, graphOf, Pairs } from './trace.js';
 
 /** Plans that one function keeps. */
 const MOST_PLANS = 8;
@@ -157,20 +158,23 @@ export class Replayer {
   }
 
   private compare(plan: Plan, trace: Recorder): void {
-    const changed = difference(plan.trace, trace);
+    const changed = difference(plan.trace, trace, new Pairs());
     if (changed !== null) this.giveUp(`${changed}; up to ${LOOK_EVERY} calls ran with the old ones`);
   }
 
   private learn(args: unknown, now: Waiting, scope: Scope): void {
     const alike = this.waiting.filter(({ phase, mould }) => phase === now.phase && fits(mould, args, []));
-    const differences = alike.map(({ trace }) => difference(trace, now.trace));
-    const equal = alike[differences.indexOf(null)];
+    const pairs = alike.map(() => new Pairs());
+    const differences = alike.map(({ trace }, k) => difference(trace, now.trace, pairs[k]!));
+    const found = differences.indexOf(null);
+    const equal = alike[found];
     if (equal) {
       this.waiting.splice(this.waiting.indexOf(equal), 1);
       this.misses = 0;
       if (this.plans.length === MOST_PLANS) this.plans.shift()!.release();
+      const graph = graphOf(equal.trace, now.trace, pairs[found]!);
       // The plan's memory can be what the scope gives back.
-      scope.afterEnd(() => this.add(now, equal.trace));
+      scope.afterEnd(() => this.add(now, graph));
       return;
     }
     this.waiting.push(now);
@@ -179,9 +183,9 @@ export class Replayer {
   }
 
   /** Makes a plan; without memory for one the call, which has been made already, was not in vain. */
-  private add({ mould, phase, trace }: Waiting, before: Recorder): void {
+  private add({ mould, phase, trace }: Waiting, recorded: Graph): void {
     try {
-      this.plans.push(new Plan(mould, phase, before, trace, this.without));
+      this.plans.push(new Plan(mould, phase, trace, recorded, this.without));
       made++;
     } catch (error) {
       if (!(error instanceof OutOfMemoryError)) throw error;

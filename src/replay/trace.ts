@@ -11,23 +11,35 @@ const equal = (a: ArrayLike<number>, b: ArrayLike<number>): boolean => {
 
 const keyOf = ({ source }: TracedBuffer): unknown => (source?.from === 'held' ? source.key : undefined);
 
-/** Pairs the owners of two launches; false if one of them is another's partner already. */
-function paired(
-  a: readonly number[],
-  b: readonly number[],
-  pairs: Map<number, number>,
-  taken: Set<number>,
-): boolean {
-  return a.every((owner, k) => {
-    const other = b[k]!;
-    if (owner < 0 || other < 0) return owner === other;
-    const known = pairs.get(owner);
-    if (known !== undefined) return known === other;
-    if (taken.has(other)) return false;
-    pairs.set(owner, other);
-    taken.add(other);
+/** Which buffer of one recording is which of another. */
+export class Pairs {
+  private readonly there: number[] = [];
+  private readonly back: number[] = [];
+
+  /** The partner of a buffer of the first recording; -1 for one that has none. */
+  of(buffer: number): number {
+    return this.there[buffer] ?? -1;
+  }
+
+  /** The partner of a buffer of the second one. */
+  backFrom(buffer: number): number {
+    return this.back[buffer] ?? -1;
+  }
+
+  /** Pairs the owners of two launches; false if one of them is another's partner already. */
+  join(a: readonly number[], b: readonly number[]): boolean {
+    for (let k = 0; k < a.length; k++) {
+      const x = a[k]!;
+      const y = b[k]!;
+      if (x < 0 || y < 0) {
+        if (x !== y) return false;
+      } else if (this.of(x) < 0 && this.backFrom(y) < 0) {
+        this.there[x] = y;
+        this.back[y] = x;
+      } else if (this.of(x) !== y) return false;
+    }
     return true;
-  });
+  }
 }
 
 /** Arrays that no kernel sees. */
@@ -41,25 +53,21 @@ function differenceOf(x: TracedBuffer, y: TracedBuffer): string | null {
 
 /**
  * What differs between two recordings, or null; of `b` only the parts up to `part` have run. `pairs` is filled with the
- * buffers of `b` by those of `a`, whose numbers differ where an argument lay on the heap already.
+ * buffers of both, whose numbers differ where an argument lay on the heap already.
  */
-export function difference(
-  a: Recorder,
-  b: Recorder,
-  part = Infinity,
-  pairs = new Map<number, number>(),
-): string | null {
-  const taken = new Set(pairs.values());
+export function difference(a: Recorder, b: Recorder, pairs: Pairs, part = Infinity): string | null {
   for (let k = 0; k < Math.min(a.entries.length, b.entries.length); k++) {
-    const [x, y] = [a.entries[k]!, b.entries[k]!];
+    const x = a.entries[k]!;
+    const y = b.entries[k]!;
     if (x.kernel !== y.kernel) return `launch ${k} was ${x.kernel}, then ${y.kernel}`;
-    if (!equal(x.args, y.args) || !paired(x.owners, y.owners, pairs, taken) || x.part !== y.part)
+    if (!equal(x.args, y.args) || !pairs.join(x.owners, y.owners) || x.part !== y.part)
       return `launch ${k}, ${x.kernel}, got other arguments`;
   }
   const count = a.entries.filter((entry) => entry.part <= part).length;
   if (count !== b.entries.length) return `there were ${count} launches, then ${b.entries.length}`;
-  for (const [x, y] of pairs) {
-    const found = differenceOf(a.buffers[x]!, b.buffers[y]!);
+  for (let x = 0; x < a.buffers.length; x++) {
+    const twin = b.buffers[pairs.of(x)];
+    const found = twin ? differenceOf(a.buffers[x]!, twin) : null;
     if (found !== null) return found;
   }
   if (part < Infinity) return null;
@@ -68,13 +76,11 @@ export function difference(
   return before.map((x, k) => differenceOf(x, now[k]!)).find((found) => found !== null) ?? null;
 }
 
-/** The graph of two equal recordings. */
-export function graphOf(before: Recorder, now: Recorder): Graph {
-  const pairs = new Map<number, number>();
-  difference(now, before, Infinity, pairs);
+/** The graph of two equal recordings, whose buffers are `pairs`. */
+export function graphOf(before: Recorder, now: Recorder, pairs: Pairs): Graph {
   const buffers = now.buffers.map((traced, k): Buffer => {
     const { bytes, kind, source, content } = traced;
-    const twin = before.buffers[pairs.get(k) ?? -1];
+    const twin = before.buffers[pairs.backFrom(k)];
     const constant = content !== null && twin !== undefined && keyOf(twin) !== keyOf(traced);
     return {
       bytes,
@@ -87,26 +93,39 @@ export function graphOf(before: Recorder, now: Recorder): Graph {
   return { instructions: now.entries.map(fromEntry), buffers, outputs };
 }
 
-/** The guards of a recording, as lists: they are looked at before every replay. */
+/** Things and what each of them was when it was recorded: lists, as they are looked at before every replay. */
+interface Recorded<Thing, Value> {
+  readonly of: readonly Thing[];
+  readonly was: readonly Value[];
+}
+
+const listed = <Thing, Value>(found: ReadonlyMap<Thing, Value>): Recorded<Thing, Value> => ({
+  of: [...found.keys()],
+  was: [...found.values()],
+});
+
+/** The guards of a recording. */
 export interface GuardLists {
-  readonly variables: readonly (readonly [Tensor, boolean])[];
-  readonly gradients: readonly (readonly [Tensor, boolean])[];
-  readonly modes: readonly (readonly [{ training: boolean }, boolean])[];
-  readonly places: readonly (readonly [Storage, number])[];
+  readonly variables: Recorded<Tensor, boolean>;
+  readonly gradients: Recorded<Tensor, boolean>;
+  readonly modes: Recorded<{ training: boolean }, boolean>;
+  readonly places: Recorded<Storage, number>;
 }
 
 export const guardsOf = ({ variables, gradients, modes, places }: Recorder): GuardLists => ({
-  variables: [...variables],
-  gradients: [...gradients],
-  modes: [...modes],
-  places: [...places],
+  variables: listed(variables),
+  gradients: listed(gradients),
+  modes: listed(modes),
+  places: listed(places),
 });
 
-/** Whether all guards hold now. */
+/** Whether all guards hold now. By number: before it is compiled, a loop over values leaves garbage for each. */
 export function holds({ variables, gradients, modes, places }: GuardLists): boolean {
-  for (const [t, flag] of variables) if (t.requiresGrad !== flag) return false;
-  for (const [t, had] of gradients) if ((t.grad !== null) !== had) return false;
-  for (const [module, training] of modes) if (module.training !== training) return false;
-  for (const [storage, offset] of places) if (storage.offset !== offset) return false;
+  for (let k = 0; k < variables.of.length; k++)
+    if (variables.of[k]!.requiresGrad !== variables.was[k]) return false;
+  for (let k = 0; k < gradients.of.length; k++)
+    if ((gradients.of[k]!.grad !== null) !== gradients.was[k]) return false;
+  for (let k = 0; k < modes.of.length; k++) if (modes.of[k]!.training !== modes.was[k]) return false;
+  for (let k = 0; k < places.of.length; k++) if (places.of[k]!.offset !== places.was[k]) return false;
   return true;
 }

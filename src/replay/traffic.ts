@@ -1,7 +1,7 @@
 // What instructions compute and move, for people: every figure comes from the kernels' rows.
 import { isPointer } from '../kernels/row.js';
 import { table } from '../kernels/table.js';
-import { accesses, isStrips, type Access, type Graph, type Launch, type Strips } from './graph.js';
+import { accesses, isStrips, numbersOf, type Access, type Graph, type Launch, type Strips } from './graph.js';
 
 /** Bytes `from … to`. */
 export interface Range {
@@ -39,10 +39,6 @@ export function everyLaunch(instruction: Launch | Strips): readonly Launch[] {
     }),
   ).flat();
 }
-
-/** The numbers among the arguments of a launch. */
-export const numbersOf = ({ kernel, args }: Launch): number[] =>
-  args.filter((_, k) => !isPointer(table[kernel].sig[k]!));
 
 /** Bytes that an instruction moves; what lives inside its strips only stays in the cache and is not counted. */
 export function trafficOf(instruction: Launch | Strips, { buffers }: Graph): Traffic {

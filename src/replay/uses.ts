@@ -39,7 +39,7 @@ export class Use implements Access {
 /** A plain launch of the graph as it stands before strips are cut. */
 export type Single = Launch & Pick<Instruction, 'part'>;
 
-/** The launches of a graph without strips, to be changed in place by one pass. */
+/** The launches of a graph without strips, to be changed in place by passes: each keeps its place until the end. */
 export class Draft {
   /** Null for one that was dropped. */
   readonly launches: (Single | null)[];
@@ -95,14 +95,14 @@ export class Draft {
   }
 
   private note(launch: Single, at: number): void {
-    accesses(launch).forEach((access) => {
-      const use = new Use(at, access);
-      const list = this.uses[access.owner - OUTSIDE];
-      if (!list) return void (this.uses[access.owner - OUTSIDE] = [use]);
+    const all = accesses(launch);
+    for (let k = 0; k < all.length; k++) {
+      const use = new Use(at, all[k]!);
+      const list = (this.uses[use.owner - OUTSIDE] ??= []);
       let place = list.length;
       while (place > 0 && list[place - 1]!.at > at) place--;
       if (place === list.length) list.push(use);
       else list.splice(place, 0, use);
-    });
+    }
   }
 }

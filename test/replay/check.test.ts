@@ -2,12 +2,13 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import * as t from '../../src/index.js';
 import { compile, nn, noGrad, optim, trainStep, type Tensor } from '../../src/index.js';
-import type { Graph, Launch } from '../../src/replay/graph.js';
+import type { Launch } from '../../src/replay/graph.js';
 import { PASSES } from '../../src/replay/passes/index.js';
+import type { Draft } from '../../src/replay/uses.js';
 import type { StepOptions, TrainStep } from '../../src/train/step.js';
 import { labels, numbers, valuesOf, withReplay } from './support.js';
 
-const passes: Record<string, (graph: Graph) => Graph> = PASSES;
+const passes: Record<string, (draft: Draft) => Draft> = PASSES;
 afterEach(() => {
   delete passes['broken'];
 });
@@ -19,15 +20,11 @@ function breakPlans(
   value: number,
   which: (launch: Launch) => boolean = () => true,
 ): void {
-  passes['broken'] = (graph) => {
-    const at = graph.instructions.findIndex(
-      (one) => (one as Launch).kernel === kernel && which(one as Launch),
-    );
-    const instructions = graph.instructions.map((one, k) => {
-      const launch = one as Launch & { part: number };
-      return k === at ? { ...launch, args: launch.args.with(arg, value) } : one;
-    });
-    return { ...graph, instructions };
+  passes['broken'] = (draft) => {
+    const at = draft.launches.findIndex((one) => one?.kernel === kernel && which(one));
+    const launch = draft.launches[at];
+    if (launch) draft.replace(at, { ...launch, args: launch.args.with(arg, value) });
+    return draft;
   };
 }
 

@@ -10,6 +10,7 @@ import { printPlan } from '../../src/replay/print.js';
 import { PASS_NAMES } from '../../src/replay/passes/index.js';
 import { Plan } from '../../src/replay/plan.js';
 import { Recorder } from '../../src/replay/recorder.js';
+import { difference, graphOf, Pairs } from '../../src/replay/trace.js';
 import { openScope } from '../../src/memory/arena.js';
 import { watched } from '../../src/memory/watcher.js';
 import { SEED } from '../support/random.js';
@@ -25,7 +26,9 @@ function planOf(fn: (x: Tensor) => Tensor, x: Tensor, off: string[] = []): Plan 
     return recorder;
   };
   const mould = { kind: 'tensor', shape: x.shape, of: 'real', twin: -1 } as const;
-  return new Plan(mould, '', record(), record(), new Set(off));
+  const [before, now, pairs] = [record(), record(), new Pairs()];
+  expect(difference(before, now, pairs)).toBeNull();
+  return new Plan(mould, '', now, graphOf(before, now, pairs), new Set(off));
 }
 
 const kernels = ({ graph }: Plan): string[] =>

@@ -1,13 +1,13 @@
 // Launches whose inputs are constants, and which therefore always give the same, run once when the plan is made: the seed of
 // the backward pass, the divisor of a mean, masks.
-import { accesses, ONCE, type Graph } from '../graph.js';
-import { Draft } from '../uses.js';
+import { accesses, ONCE } from '../graph.js';
+import type { Draft } from '../uses.js';
 
-export function foldConstants(graph: Graph): Graph {
-  const draft = new Draft(graph);
-  const fixed = new Set(graph.buffers.flatMap(({ constant }, k) => (constant ? [k] : [])));
-  graph.instructions.forEach((_, at) => {
-    const launch = draft.launches[at]!;
+export function foldConstants(draft: Draft): Draft {
+  const fixed = new Set<number>();
+  draft.graph.buffers.forEach(({ constant }, k) => constant && fixed.add(k));
+  draft.launches.forEach((launch, at) => {
+    if (!launch) return;
     const all = accesses(launch);
     const always = all.every(({ reads, owner }) => !reads || fixed.has(owner));
     const alone = all.every(
@@ -18,5 +18,5 @@ export function foldConstants(graph: Graph): Graph {
     draft.replace(at, { ...launch, part: ONCE });
     for (const { writes, owner } of all) if (writes) fixed.add(owner);
   });
-  return draft.done();
+  return draft;
 }

@@ -1,31 +1,28 @@
 // Copies that need not be made. What a copy would move is written to its place at once, or read from where it was; a copy of
 // a copy reads the first one's source. Gradients so land in the optimizer's run of memory, and slices cost nothing.
-import {
-  accesses,
-  changed,
-  COPY,
-  isDense,
-  OUTSIDE,
-  redirected,
-  WIDTH,
-  type Access,
-  type Graph,
-} from '../graph.js';
-import { Draft, type Single, type Use } from '../uses.js';
+import { accesses, changed, COPY, isDense, OUTSIDE, redirected, WIDTH, type Access } from '../graph.js';
+import type { Draft, Single, Use } from '../uses.js';
 
 const { TO, FROM, SIZES, STRIDES } = COPY;
 const sizesOf = ({ args }: Single): readonly number[] => args.slice(SIZES, SIZES + 4);
 const sourceStrides = ({ args }: Single): readonly number[] => args.slice(STRIDES[FROM], STRIDES[FROM] + 4);
 
-export function forwardCopies(graph: Graph): Graph {
-  const draft = new Draft(graph);
-  graph.instructions.forEach((_, at) => joinCopies(draft, at));
-  graph.instructions.forEach((_, at) => readAtSource(draft, at));
-  graph.instructions.forEach((_, at) => writeAtTarget(draft, at));
-  return draft.done();
+export function forwardCopies(draft: Draft): Draft {
+  for (const rule of [joinCopies, readAtSource, writeAtTarget])
+    draft.launches.forEach((_, at) => {
+      const found = copyAt(draft, at);
+      if (found) rule(draft, at, found);
+    });
+  return draft;
 }
 
-const copyAt = (draft: Draft, at: number): { copy: Single; to: Access; from: Access } | null => {
+interface Found {
+  readonly copy: Single;
+  readonly to: Access;
+  readonly from: Access;
+}
+
+const copyAt = (draft: Draft, at: number): Found | null => {
   const copy = draft.launches[at];
   if (copy?.kernel !== 'copy') return null;
   const [to, from] = accesses(copy);
@@ -41,10 +38,7 @@ function move(draft: Draft, uses: readonly Use[], owner: number, by: number): vo
 }
 
 /** Readers of a dense copy read its source, if nothing writes there before the last of them. */
-function readAtSource(draft: Draft, at: number): void {
-  const found = copyAt(draft, at);
-  if (!found) return;
-  const { copy, to, from } = found;
+function readAtSource(draft: Draft, at: number, { copy, to, from }: Found): void {
   if (!draft.isInner(to.owner) || !isDense(copy, TO) || !isDense(copy, FROM)) return;
   const uses = draft.of(to.owner).filter((use) => use.at !== at);
   if (uses.some((use) => use.writes || use.at < at || use.from < to.from || use.to > to.to)) return;
@@ -57,10 +51,7 @@ function readAtSource(draft: Draft, at: number): void {
 }
 
 /** Writers of what a dense copy moves write to its target, if nothing else touches the target meanwhile. */
-function writeAtTarget(draft: Draft, at: number): void {
-  const found = copyAt(draft, at);
-  if (!found) return;
-  const { copy, to, from } = found;
+function writeAtTarget(draft: Draft, at: number, { copy, to, from }: Found): void {
   if (!draft.isInner(from.owner) || !isDense(copy, TO) || !isDense(copy, FROM)) return;
   const target = draft.graph.buffers[to.owner];
   if (target && (target.source !== null || target.constant !== null)) return;
@@ -76,9 +67,8 @@ function writeAtTarget(draft: Draft, at: number): void {
 }
 
 /** A copy that reads what another copy wrote reads that one's source instead, where one set of strides describes both. */
-function joinCopies(draft: Draft, at: number): void {
-  const second = copyAt(draft, at);
-  if (!second || !draft.isInner(second.from.owner)) return;
+function joinCopies(draft: Draft, at: number, second: Found): void {
+  if (!draft.isInner(second.from.owner)) return;
   const writers = draft.of(second.from.owner).filter((use) => use.writes);
   const first = writers.length === 1 ? copyAt(draft, writers[0]!.at) : null;
   if (!first || writers[0]!.at > at || !isDense(first.copy, TO) || first.to.from !== 0) return;

@@ -4,9 +4,9 @@
 // and relu 5 to 10% (WASM: 2 to 13%, and 0 to 6%); a product with residual and the layer norm behind it, which loses the addition
 // from its strips, 1 to 3% (WASM: 0 ± 1%); a step of a GPT 0 to 1%.
 import { ACTIVATIONS } from '../../kernels/table/epilogue.js';
-import { accesses, changed, overlap, redirected, WIDTH, type Graph, type Launch } from '../graph.js';
+import { accesses, changed, overlap, redirected, WIDTH, type Launch } from '../graph.js';
 import { areDense } from '../../tensor/shape.js';
-import { Draft, type Single } from '../uses.js';
+import type { Draft, Single } from '../uses.js';
 
 /** Arguments of `matmul` and `conv2d`, and where the activation stands. */
 const [OUT, BIAS, RESIDUAL, BATCH, M, N, LDC, SC] = [0, 3, 4, 5, 6, 7, 13, 16] as const;
@@ -30,13 +30,11 @@ const isAbsent = ({ owners, args }: Launch, pointer: number): boolean =>
 
 const activationOf = ({ kernel, args }: Folding): number => args[ACT[kernel]]!;
 
-export function foldEpilogues(graph: Graph): Graph {
-  const draft = new Draft(graph);
-  graph.instructions.forEach((_, at) => {
-    for (const rule of [withBias, withResidual, withActivation])
-      if (folds(draft.launches[at])) fold(draft, at, rule);
+export function foldEpilogues(draft: Draft): Draft {
+  draft.launches.forEach((_, at) => {
+    for (let k = 0; k < RULES.length && folds(draft.launches[at]); k++) fold(draft, at, RULES[k]!);
   });
-  return draft.done();
+  return draft;
 }
 
 /** The product with the launch `next` in it, or null; `input` is the pointer of `next` that is the product's output. */
@@ -45,11 +43,11 @@ type Rule = (product: Folding, next: Single, input: number) => Single | null;
 /** Folds the only reader of the product's output into the product, if the rule can. */
 function fold(draft: Draft, at: number, rule: Rule): void {
   const product = draft.launches[at] as Folding;
-  const [buffer, from] = [product.owners[OUT]!, product.args[OUT]!];
+  const buffer = product.owners[OUT]!;
   const uses = draft.of(buffer);
   const reader = uses[1];
-  if (!draft.isInner(buffer) || from !== 0 || uses.length !== 2 || uses[0]!.at !== at || !reader?.reads)
-    return;
+  if (!draft.isInner(buffer) || product.args[OUT] !== 0 || uses.length !== 2) return;
+  if (uses[0]!.at !== at || !reader?.reads) return;
   const next = draft.launches[reader.at]!;
   const folded = next.part === product.part ? rule(product, next, reader.arg) : null;
   if (!folded) return;
@@ -108,3 +106,5 @@ function taking(product: Folding, pointer: number, sum: Single, input: number): 
   const moved = redirected(product, OUT, sum.owners[0]!, sum.args[0]!);
   return redirected(moved, pointer, sum.owners[other]!, sum.args[other]!);
 }
+
+const RULES: readonly Rule[] = [withBias, withResidual, withActivation];

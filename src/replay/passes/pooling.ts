@@ -1,15 +1,7 @@
 // Rectifies after max pooling instead of before: relu(max x) is max relu(x), and there is less of it. Backwards likewise: the
 // pooled gradient is masked by the pooled value before it is spread. Where all of a window is negative the pool now picks
 // another of its elements, but that one's gradient is 0 either way, so the bits are the same (but for the sign of a zero).
-import {
-  accesses,
-  redirected,
-  WIDTH,
-  type Buffer,
-  type Graph,
-  type Instruction,
-  type Launch,
-} from '../graph.js';
+import { accesses, redirected, WIDTH, type Buffer, type Instruction, type Launch } from '../graph.js';
 import { Draft, type Single, type Use } from '../uses.js';
 
 /** Pointers of relu(y, x), maxPool2d(y, index, x), maxPool2dGrad(gx, g, index) and reluGrad(gx, g, y). */
@@ -18,11 +10,10 @@ const POOL = { Y: 0, INDEX: 1, X: 2 } as const;
 const SPREAD = { GX: 0, G: 1 } as const;
 const SLOPE = { GX: 0, G: 1, Y: 2, N: 3 } as const;
 
-export function rectifyAfterPooling(graph: Graph): Graph {
-  const draft = new Draft(graph);
-  const found = graph.instructions.flatMap((_, at) => matchAt(draft, at) ?? []);
-  if (found.length === 0) return graph;
-  const buffers = graph.buffers.slice();
+export function rectifyAfterPooling(draft: Draft): Draft {
+  const found = draft.launches.flatMap((launch, at) => (launch && matchAt(draft, launch, at)) ?? []);
+  if (found.length === 0) return draft;
+  const buffers = draft.graph.buffers.slice();
   const instead = new Map<number, readonly Single[]>();
   for (const match of found) {
     for (const [at, launches] of forward(draft, match)) instead.set(at, launches);
@@ -31,9 +22,9 @@ export function rectifyAfterPooling(graph: Graph): Graph {
         instead.set(at, launches);
   }
   const instructions = draft.launches.flatMap(
-    (launch, at): readonly Instruction[] => instead.get(at) ?? [launch!],
+    (launch, at): readonly Instruction[] => instead.get(at) ?? (launch ? [launch] : []),
   );
-  return { ...graph, instructions, buffers };
+  return new Draft({ ...draft.graph, instructions, buffers });
 }
 
 /** Places of the launches: the pool's way back, the slope. */
@@ -49,8 +40,7 @@ interface Match {
 }
 
 /** A relu at this place whose only other readers are a max pooling and, perhaps, its own slope. */
-function matchAt(draft: Draft, relu: number): Match | null {
-  const launch = draft.launches[relu]!;
+function matchAt(draft: Draft, launch: Single, relu: number): Match | null {
   if (launch.kernel !== 'relu' || !draft.isInner(launch.owners[RELU.Y]!) || launch.args[RELU.Y] !== 0)
     return null;
   const readers = draft.of(launch.owners[RELU.Y]!).filter((use) => use.at !== relu);

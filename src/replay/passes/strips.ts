@@ -5,8 +5,17 @@ import { backend } from '../../kernels/launch.js';
 import { isPointer, type Cut } from '../../kernels/row.js';
 import { table, type KernelName } from '../../kernels/table.js';
 import { ALIGNMENT } from '../../memory/heap.js';
-import { accesses, overlap, WIDTH, type Buffer, type Graph, type Launch, type Strip } from '../graph.js';
-import { Draft, type Single } from '../uses.js';
+import {
+  accesses,
+  numbersOf,
+  overlap,
+  WIDTH,
+  type Buffer,
+  type Graph,
+  type Launch,
+  type Strip,
+} from '../graph.js';
+import type { Draft, Single } from '../uses.js';
 
 /** Bytes of all arrays of a strip together: they share a first-level cache of 32 KiB or more with the stack. */
 const L1 = 24 * 1024;
@@ -18,10 +27,14 @@ const REACH = 6;
 const STREAMS =
   /^(scatterAdd|gather|maxPool2d|avgPool2d|add|sub|mul|div|maximum|minimum|eq|ne|lt|le|gt|ge|where|fill|scale|accumulate|sum|max|min|softmax|logSoftmax|softmaxGrad|logSoftmaxGrad|layerNorm|neg|abs|sign|square|reciprocal|sqrt|rsqrt|floor|ceil|round|trunc|relu|exp|expm1|log|log1p|sin|cos|tanh|sigmoid|softplus|silu|erf|gelu|geluTanh|\w+Grad)$/;
 
-/** A launch that can be cut: `units` of it, and what each pointer moves by from unit to unit, in bytes. */
-interface Member {
+/** A launch and its place in the draft. */
+interface Placed {
   readonly at: number;
   readonly launch: Single;
+}
+
+/** A launch that can be cut: `units` of it, and what each pointer moves by from unit to unit, in bytes. */
+interface Member extends Placed {
   readonly cut: Cut;
   readonly units: number;
   readonly moves: readonly number[];
@@ -30,7 +43,7 @@ interface Member {
 function memberOf(launch: Single, at: number): Member | null {
   const { sig, split } = table[launch.kernel as KernelName];
   if (!STREAMS.test(launch.kernel) || !split) return null;
-  const cut = split.cut(launch.args.filter((_, k) => !isPointer(sig[k]!)));
+  const cut = split.cut(numbersOf(launch));
   if (cut === null || cut === 'inside') return null;
   let pointer = 0;
   const moves = launch.args.map((_, k) => (isPointer(sig[k]!) ? cut.steps[pointer++]! * WIDTH : 0));
@@ -43,7 +56,7 @@ const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 class Group {
   readonly members: Member[] = [];
   /** Launches in between that stay outside, and run after the group. */
-  readonly passed: Single[] = [];
+  readonly passed: Placed[] = [];
   /** Rows that all members have in common. */
   rows = 0;
 
@@ -68,7 +81,7 @@ class Group {
   private blocked(launch: Launch): boolean {
     const own = accesses(launch);
     return this.passed.some((other) =>
-      accesses(other).some((a) => own.some((b) => (a.writes || b.writes) && overlap(a, b))),
+      accesses(other.launch).some((a) => own.some((b) => (a.writes || b.writes) && overlap(a, b))),
     );
   }
 }
@@ -88,32 +101,29 @@ function agrees(one: Member, all: readonly Member[], rows: number): boolean {
   });
 }
 
-export function cutStrips(graph: Graph): Graph {
-  const draft = new Draft(graph);
+export function cutStrips(draft: Draft): Graph {
+  const { graph } = draft;
   const buffers = graph.buffers.slice();
   const instructions: Graph['instructions'][number][] = [];
   let group = new Group();
   const close = (): void => {
-    const strips = group.members.length > 1 ? stripsOf(group, draft, buffers) : null;
-    if (strips) instructions.push(strips, ...group.passed);
-    else
-      instructions.push(
-        ...[...group.members.map(({ launch }) => launch), ...group.passed].sort(
-          (a, b) => order.get(a)! - order.get(b)!,
-        ),
-      );
+    const { members, passed } = group;
+    const strips = members.length > 1 ? stripsOf(group, draft, buffers) : null;
+    const rest: Placed[] = strips ? passed : [...members, ...passed].sort((a, b) => a.at - b.at);
+    if (strips) instructions.push(strips);
+    for (let k = 0; k < rest.length; k++) instructions.push(rest[k]!.launch);
     group = new Group();
   };
-  const order = new Map(draft.launches.map((launch, at) => [launch!, at]));
   draft.launches.forEach((launch, at) => {
-    const part = group.members[0]?.launch.part ?? launch!.part;
-    const member = memberOf(launch!, at);
-    if (launch!.part === part && member && group.take(member)) return;
-    if (group.members.length === 0) return void instructions.push(launch!);
-    if (launch!.part === part && !member && group.passed.length < REACH)
-      return void group.passed.push(launch!);
+    if (!launch) return;
+    const part = group.members[0]?.launch.part ?? launch.part;
+    const member = memberOf(launch, at);
+    if (launch.part === part && member && group.take(member)) return;
+    if (group.members.length === 0) return void instructions.push(launch);
+    if (launch.part === part && !member && group.passed.length < REACH)
+      return void group.passed.push({ at, launch });
     close();
-    if (!member || !group.take(member)) instructions.push(launch!);
+    if (!member || !group.take(member)) instructions.push(launch);
   });
   close();
   return { ...graph, instructions, buffers };
