@@ -107,13 +107,20 @@ export class Tile {
     const narrow = cols < PANEL;
     let start = from ? from : ZEROS;
     let i = 0;
-    if (ASC_FEATURE_RELAXED_SIMD && !narrow)
-      for (; i + 6 <= m; i += 6, c += 6 * ldc, a += 3 * pair, start += 6 * step) {
+    if (ASC_FEATURE_RELAXED_SIMD && !narrow) {
+      const next = adds ? ldc : step;
+      if (Tall.takesSix())
+        for (; i + 6 <= m; i += 6, c += 6 * ldc, a += 3 * pair, start += 6 * step) {
+          const f = adds ? c : start;
+          Tall.six(c, ldc, f, next, a, ai, pair, ak, b, bk, k, lowest);
+          Tall.six(c + 32, ldc, f + 32, next, a, ai, pair, ak, b + 32, bk, k, lowest);
+        }
+      for (; i + 4 <= m; i += 4, c += 4 * ldc, a += 2 * pair, start += 4 * step) {
         const f = adds ? c : start;
-        const next = adds ? ldc : step;
-        Tall.run(c, ldc, f, next, a, ai, pair, ak, b, bk, k, lowest);
-        Tall.run(c + 32, ldc, f + 32, next, a, ai, pair, ak, b + 32, bk, k, lowest);
+        Tall.four(c, ldc, f, next, a, ai, pair, ak, b, bk, k, lowest);
+        Tall.four(c + 32, ldc, f + 32, next, a, ai, pair, ak, b + 32, bk, k, lowest);
       }
+    }
     for (; i < m; i += 2) {
       const last = i + 1 == m;
       const d = last ? c : c + ldc;

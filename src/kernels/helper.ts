@@ -36,6 +36,12 @@ const PATIENCE = 0.05;
 /** Programs whose strips a worker keeps ready; beyond that it makes them again when they are wanted. */
 const KEPT = 64;
 
+/**
+ * Rows of the products' tile in the relaxed build. V8 before 13 (Node 22) reads all that a turn of a loop needs before it adds,
+ * and would keep half of a tile of six rows in memory.
+ */
+export const TALLEST = Number.parseInt(process.versions.v8) < 13 ? 4 : 6;
+
 /** What the program is given. */
 export interface HelperData {
   module: object;
@@ -53,7 +59,7 @@ const ALL = Array.from({ length: SLOTS - ARGUMENTS }, (_, k) => `mail[at + ${ARG
 export const HELPER = `'use strict';
 const { module, memory, control, names, scratch } = require('node:worker_threads').workerData;
 const abort = () => { throw new Error('wasm: aborted'); };
-const { exports } = new WebAssembly.Instance(module, { env: { memory, abort } });
+const { exports } = new WebAssembly.Instance(module, { env: { memory, abort }, tall: { TALLEST: ${TALLEST} } });
 exports.useScratch(scratch);
 const kernels = names.map((name) => exports[name]);
 const programs = new Map();

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { heap } from '../memory/heap.js';
 import { wasm } from '../memory/webassembly.js';
 import { checkChoice } from '../tensor/errors.js';
+import { TALLEST } from './helper.js';
 import { EngineUnavailable, type Engine, type Kernel } from './reference.js';
 import { kernelNames, table, type KernelName } from './table.js';
 import { sharedEngine } from './threads.js';
@@ -66,7 +67,10 @@ export function wasmEngine(asked = process.env['THALWEG_WASM']): Engine {
   const abort = (): never => {
     throw new Error('wasm: aborted');
   };
-  const { exports } = new wasm.Instance(module, { env: { memory: heap.memory, abort } });
+  const { exports } = new wasm.Instance(module, {
+    env: { memory: heap.memory, abort },
+    tall: { TALLEST },
+  });
   running = build;
   const kernel = (row: KernelName): Kernel => checked(name, row, exports[row]);
   const alone = Object.fromEntries(kernelNames.map((row) => [row, kernel(row)])) as Record<
