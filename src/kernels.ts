@@ -3,6 +3,7 @@
 import { callDirect, type DirectArgument } from './kernels/direct.js';
 import type { Numbers } from './kernels/row.js';
 import type { KernelName } from './kernels/table.js';
+import { checkNumber, checkOptions, describe, rangeError, typeError } from './tensor/errors.js';
 
 export { alloc, free } from './kernels/direct.js';
 export {
@@ -22,7 +23,7 @@ type UnaryKernel = (out: Float32Array, x: Float32Array) => void;
 const unary =
   (kernel: KernelName): UnaryKernel =>
   (out, x) =>
-    callDirect(kernel, kernel, ['out', 'x'], [out, x, x?.length ?? 0]);
+    callDirect(kernel, kernel, ['out', 'x', 'length'], [out, x, x?.length ?? 0]);
 
 export const neg = unary('neg');
 export const abs = unary('abs');
@@ -55,12 +56,47 @@ type RowKernel = (out: Float32Array, x: Float32Array, rows: number, cols: number
 const rowwise =
   (kernel: KernelName): RowKernel =>
   (out, x, rows, cols) =>
-    callDirect(kernel, kernel, ['out', 'x'], [out, x, rows, cols]);
+    callDirect(kernel, kernel, ['out', 'x', 'rows', 'cols'], [out, x, rows, cols]);
 
 /** Softmax of every row of x [rows, cols]; out may be x. */
 export const softmax = rowwise('softmax');
 /** Log-softmax of every row of x [rows, cols]; out may be x. */
 export const logSoftmax = rowwise('logSoftmax');
+
+export interface LayerNormOptions {
+  /** Factor of each column (1). */
+  weight?: Float32Array | null;
+  /** Added to each column (0). */
+  bias?: Float32Array | null;
+  /** Added to the variance (1e-5). */
+  eps?: number;
+}
+
+const LAYER_NORM = ['out', 'mean', 'rstd', 'x', 'weight', 'bias', 'rows', 'cols', 'eps'];
+/** Where the kernel leaves what a backward pass would need. */
+let moments = [new Float32Array(0), new Float32Array(0)] as const;
+
+/**
+ * (x - mean) / √(var + eps) · weight + bias for every row of x [rows, cols], with the biased variance; out lies apart.
+ * @example layerNorm(out, x, rows, cols, { weight, bias })
+ */
+export function layerNorm(
+  out: Float32Array,
+  x: Float32Array,
+  rows: number,
+  cols: number,
+  options: LayerNormOptions = {},
+): void {
+  checkOptions('layerNorm', options, ['weight', 'bias', 'eps']);
+  const { weight = null, bias = null, eps = 1e-5 } = options;
+  checkNumber('layerNorm', 'eps', eps, { min: 0 });
+  // No more than there can be: rows that are too many are refused below.
+  const count = Math.min(rows, x?.length ?? 0);
+  if (count > moments[0].length) moments = [new Float32Array(count), new Float32Array(count)];
+  const [mean, rstd] = moments;
+  const used = cols === 0 && rows > 0 ? 0 : rows;
+  callDirect('layerNorm', 'layerNorm', LAYER_NORM, [out, mean, rstd, x, weight, bias, used, cols, eps]);
+}
 
 /**
  * C = alpha op(A) op(B) + beta C, row-major; op transposes where transA, transB say so. op(A) is m × k, op(B) k × n.
@@ -82,15 +118,24 @@ export function sgemm(
   c: Float32Array,
   ldc: number,
 ): void {
-  callSgemm(
-    'sgemm',
-    ['c', 'a', 'b'],
-    [c, a, b, m, n, k, transA ? 1 : 0, transB ? 1 : 0, lda, ldb, ldc, alpha, beta],
-  );
+  checkFlag('sgemm', 'transA', transA);
+  checkFlag('sgemm', 'transB', transB);
+  const [ta, tb] = [transA ? 1 : 0, transB ? 1 : 0];
+  callSgemm('sgemm', SGEMM, [c, a, b, m, n, k, ta, tb, lda, ldb, ldc, alpha, beta]);
+}
+
+const SGEMM = ['c', 'a', 'b', 'm', 'n', 'k', 'transA', 'transB', 'lda', 'ldb', 'ldc', 'alpha', 'beta'];
+const SGEMV = ['y', 'a', 'x', 'm', '', 'n', 'trans', '', 'lda', '', '', 'alpha', 'beta'];
+const SGEMV_TRANSPOSED = SGEMV.with(3, 'n').with(5, 'm');
+
+/** The letters of BLAS would all be true. */
+function checkFlag(where: string, name: string, value: unknown): void {
+  if (typeof value !== 'boolean')
+    throw typeError(where, `${name} must be true or false, got ${describe(value)}`);
 }
 
 /** Row strides shorter than a row would make rows overlap. */
-function callSgemm(where: string, names: string[], args: DirectArgument[]): void {
+function callSgemm(where: string, names: readonly string[], args: DirectArgument[]): void {
   const [m, n, k, ta, tb, lda, ldb, ldc] = args.slice(3, 11) as Numbers<8>;
   const strides: [string, number, number][] = [
     ['lda', lda, ta ? m : k],
@@ -98,7 +143,7 @@ function callSgemm(where: string, names: string[], args: DirectArgument[]): void
     ['ldc', ldc, n],
   ];
   for (const [name, given, least] of strides)
-    if (!(given >= least)) throw new RangeError(`${where}: ${name} is ${given}, needs at least ${least}`);
+    if (given < least) throw rangeError(where, `${name} is ${given}, needs at least ${least}`);
   callDirect(where, 'sgemm', names, args);
 }
 
@@ -114,8 +159,23 @@ export function sgemv(
   beta: number,
   y: Float32Array,
 ): void {
+  checkFlag('sgemv', 'trans', trans);
   const [rows, inner] = trans ? [n, m] : [m, n];
-  callSgemm('sgemv', ['y', 'a', 'x'], [y, a, x, rows, 1, inner, trans ? 1 : 0, 0, lda, 1, 1, alpha, beta]);
+  callSgemm('sgemv', trans ? SGEMV_TRANSPOSED : SGEMV, [
+    y,
+    a,
+    x,
+    rows,
+    1,
+    inner,
+    trans ? 1 : 0,
+    0,
+    lda,
+    1,
+    1,
+    alpha,
+    beta,
+  ]);
 }
 
 const pair = new Float32Array(2);
@@ -123,7 +183,7 @@ const cell = new Float32Array(1);
 
 /** y += alpha x, for the length of x, which is not read where alpha is 0. */
 export function saxpy(alpha: number, x: Float32Array, y: Float32Array): void {
-  callDirect('saxpy', 'axpy', ['y', 'x'], [y, x, alpha, x?.length ?? 0]);
+  callDirect('saxpy', 'axpy', ['y', 'x', 'alpha', 'length'], [y, x, alpha, x?.length ?? 0]);
 }
 
 /** The total that a kernel handed back as a high and a low part; infinite where float32 cannot hold it. */
@@ -131,18 +191,19 @@ const total = (): number => (Number.isFinite(pair[0]!) ? pair[0]! + pair[1]! : p
 
 /** Σ x y, summed in double. */
 export function sdot(x: Float32Array, y: Float32Array): number {
-  callDirect('sdot', 'dot', ['sum', 'x', 'y'], [pair, x, y, x?.length ?? 0]);
+  callDirect('sdot', 'dot', ['sum', 'x', 'y', 'length'], [pair, x, y, x?.length ?? 0]);
   return total();
 }
 
 /** x *= alpha. */
 export function sscal(alpha: number, x: Float32Array): void {
+  if (typeof alpha !== 'number') throw rangeError('sscal', `alpha must be a number, got ${describe(alpha)}`);
   cell[0] = alpha;
-  callDirect('sscal', 'scale', ['x', 'alpha'], [x, cell, x?.length ?? 0]);
+  callDirect('sscal', 'scale', ['x', 'alpha', 'length'], [x, cell, x?.length ?? 0]);
 }
 
 /** √Σ x², summed in double. */
 export function snrm2(x: Float32Array): number {
-  callDirect('snrm2', 'norm2', ['norm', 'x'], [pair, x, x?.length ?? 0]);
+  callDirect('snrm2', 'norm2', ['norm', 'x', 'length'], [pair, x, x?.length ?? 0]);
   return total();
 }

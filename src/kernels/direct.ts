@@ -52,6 +52,39 @@ function overlap(a: Plain, b: Plain): boolean {
   return a.byteOffset < b.byteOffset + b.byteLength && b.byteOffset < a.byteOffset + a.byteLength;
 }
 
+/** Sizes are whole numbers; what is missing or no number at all is named here too. */
+function checkNumbers(
+  where: string,
+  sig: string,
+  names: readonly string[],
+  args: readonly DirectArgument[],
+): void {
+  for (let k = 0; k < sig.length; k++) {
+    const value = args[k];
+    if (isPointer(sig[k]!)) continue;
+    if (typeof value === 'number' && (sig[k] === 's' || (Number.isSafeInteger(value) && value >= 0)))
+      continue;
+    const wanted = sig[k] === 's' ? 'a number' : 'a whole number >= 0';
+    throw rangeError(where, `${names[k]} must be ${wanted}, got ${describe(value)}`);
+  }
+}
+
+/** Whether a row may do without its pointer number `at`. */
+const mayBeAbsent = (kernel: KernelName, at: number): boolean =>
+  table[kernel].cases.some(({ absent }) => absent?.includes(at));
+
+const LOST = 'was its buffer transferred or resized?';
+
+/** The methods of an array refuse to work where its buffer is gone; its length alone says 0, as that of an empty one. */
+function hasMemory(array: Plain): boolean {
+  try {
+    array.at(0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The pointers among the arguments, each of the right type and long enough. */
 function checkPointers(
   where: string,
@@ -68,17 +101,17 @@ function checkPointers(
     const letter = sig[k]!;
     if (!isPointer(letter)) return;
     const need = lengths[++at]!;
-    if (value === null) return;
+    if (value === null && mayBeAbsent(kernel, at)) return;
     const Type = typeOf(letter);
-    const name = names[at] ?? `argument ${k}`;
+    const name = names[k]!;
     if (!(value instanceof Type))
       throw typeError(where, `${name} must be a ${Type.name}, got ${describe(value)}`);
-    if (value.length < need)
-      throw rangeError(
-        where,
-        `${name} has ${value.length} elements, needs ${need}`,
-        value.length === 0 && need > 0 ? 'was its buffer transferred or resized?' : undefined,
-      );
+    if (value.length < need) {
+      const count = `${value.length} element${value.length === 1 ? '' : 's'}`;
+      throw rangeError(where, `${name} has ${count}, needs ${need}`, value.length === 0 ? LOST : undefined);
+    }
+    // An input that says how long the others are is never too short.
+    if (value.length === 0 && !hasMemory(value)) throw rangeError(where, `${name} has lost its memory`, LOST);
     found.push({ letter, name, array: value.length === need ? value : value.subarray(0, need) });
   });
   return found;
@@ -107,7 +140,7 @@ function checkOverlap(where: string, kernel: KernelName, pointers: readonly Poin
 }
 
 /**
- * Runs a kernel on typed arrays; `names` are those of its pointers, for the errors.
+ * Runs a kernel on typed arrays; `names` are those of its arguments, for the errors.
  * @throws TypeError, RangeError before anything is changed
  */
 export function callDirect(
@@ -116,17 +149,7 @@ export function callDirect(
   names: readonly string[],
   args: readonly DirectArgument[],
 ): void {
-  const { sig } = table[kernel];
-  args.forEach((value, k) => {
-    if (isPointer(sig[k]!)) return;
-    const ok =
-      typeof value === 'number' && (sig[k] === 's' ? true : Number.isSafeInteger(value) && value >= 0);
-    if (!ok)
-      throw rangeError(
-        where,
-        `expected a ${sig[k] === 's' ? 'number' : 'whole number >= 0'}, got ${describe(value)}`,
-      );
-  });
+  checkNumbers(where, table[kernel].sig, names, args);
   const pointers = checkPointers(where, kernel, names, args);
   checkOverlap(where, kernel, pointers);
   const native = activeAddon();

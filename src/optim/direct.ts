@@ -8,7 +8,7 @@ import { adagradFacts, type AdagradOptions } from './adagrad.js';
 import { adamFacts, adamwFacts, amsgradFacts, type AdamOptions, type AMSGradOptions } from './adam.js';
 import { lionFacts, type LionOptions } from './lion.js';
 import type { Facts } from './optimizer.js';
-import type { BaseOptions, Resolved } from './options.js';
+import { flag, number, type BaseOptions, type Resolved } from './options.js';
 import { rmspropFacts, type RMSPropOptions } from './rmsprop.js';
 import { sgdFacts, type SGDOptions } from './sgd.js';
 
@@ -17,34 +17,67 @@ type Plain<O> = Omit<O, 'lr'> & { lr?: number; step?: number };
 
 type States = readonly (readonly [name: string, array: Float32Array])[];
 
+/** An optimizer's facts, with the options that a function on plain arrays has settled: they are not the caller's to give. */
+interface Rule<O extends BaseOptions> {
+  readonly facts: Facts<O>;
+  readonly settled?: Partial<O>;
+}
+
 function update<O extends BaseOptions>(
   where: string,
-  facts: Facts<O>,
+  { facts, settled = {} }: Rule<O>,
   param: Float32Array,
   grad: Float32Array,
   states: States,
   given: Plain<O>,
 ): void {
+  const known = Object.keys(facts.fields({} as O)).filter((name) => !(name in settled));
+  checkOptions(where, given, ['step', ...known]);
   const { step = 1, ...rest } = given;
-  checkOptions(where, given, ['step', ...Object.keys(facts.fields({} as O))]);
   checkNumber(where, 'step', step, { min: 1, integer: true });
-  const options = readOptions(where, rest as unknown as O, facts.fields(rest as unknown as O));
+  const all = { ...rest, ...settled } as unknown as O;
+  const options = readOptions(where, all, facts.fields(all));
   if (typeof options.lr !== 'number')
     throw rangeError(where, `lr must be a number, got ${describe(options.lr)}`);
   facts.check?.(where, options);
   const { kernel, states: used, cells } = facts.update(options as Resolved<O>, step);
   // A kernel may have places for states that this rule does not use.
-  const arrays =
-    used.length > states.length
-      ? [...states.map(([, array]) => array), ...used.slice(states.length).map(() => null)]
-      : states.map(([, array]) => array);
+  const unused = used.slice(states.length);
   callDirect(
     where,
     kernel,
-    ['param', 'grad', ...states.map(([name]) => name), ...used.slice(states.length).map(() => ''), 'cells'],
-    [param, grad, ...arrays, Float32Array.from(cells), param?.length ?? 0],
+    ['param', 'grad', ...states.map(([name]) => name), ...unused.map(() => ''), 'cells', 'length'],
+    [
+      param,
+      grad,
+      ...states.map(([, array]) => array),
+      ...unused.map(() => null),
+      Float32Array.from(cells),
+      param?.length ?? 0,
+    ],
   );
 }
+
+const sgd: Rule<SGDOptions> = {
+  facts: sgdFacts,
+  settled: { momentum: 0, dampening: 0, nesterov: false, variant: 'torch' },
+};
+const momentum: Rule<SGDOptions> = {
+  facts: {
+    ...sgdFacts,
+    fields: (given) => ({ ...sgdFacts.fields(given), momentum: number({ above: 0 }, 0.9) }),
+  },
+};
+const adagrad: Rule<AdagradOptions> = { facts: adagradFacts, settled: { initialAccumulatorValue: 0 } };
+const rmsprop: Rule<RMSPropOptions> = { facts: rmspropFacts, settled: { momentum: 0, centered: false } };
+const adam: Rule<AdamOptions & { decoupled?: boolean }> = {
+  facts: {
+    ...adamFacts,
+    fields: (given) => ({ ...adamFacts.fields(given), decoupled: flag(false) }),
+    update: (options, step) => (options.decoupled ? adamwFacts : adamFacts).update(options, step),
+  },
+  settled: { amsgrad: false },
+};
 
 /** θ -= lr g; see `optim.SGD`. */
 export function sgdStep(
@@ -52,7 +85,7 @@ export function sgdStep(
   grad: Float32Array,
   options: Pick<Plain<SGDOptions>, 'lr' | 'weightDecay' | 'maximize'> = {},
 ): void {
-  update('sgdStep', sgdFacts, param, grad, [], options);
+  update('sgdStep', sgd, param, grad, [], options);
 }
 
 /**
@@ -65,8 +98,7 @@ export function momentumStep(
   velocity: Float32Array,
   options: Plain<SGDOptions> = {},
 ): void {
-  const momentum = checkNumber('momentumStep', 'momentum', options.momentum ?? 0.9, { above: 0 });
-  update('momentumStep', sgdFacts, param, grad, [['velocity', velocity]], { ...options, momentum });
+  update('momentumStep', momentum, param, grad, [['velocity', velocity]], options);
 }
 
 /** See `optim.Adagrad`. `sum` starts at 0, or at the initial accumulator. */
@@ -74,9 +106,9 @@ export function adagradStep(
   param: Float32Array,
   grad: Float32Array,
   sum: Float32Array,
-  options: Plain<AdagradOptions> = {},
+  options: Omit<Plain<AdagradOptions>, 'initialAccumulatorValue'> = {},
 ): void {
-  update('adagradStep', adagradFacts, param, grad, [['sum', sum]], options);
+  update('adagradStep', adagrad, param, grad, [['sum', sum]], options);
 }
 
 /** See `optim.RMSProp`, without momentum and not centred. `sq` starts at 0. */
@@ -86,11 +118,7 @@ export function rmspropStep(
   sq: Float32Array,
   options: Omit<Plain<RMSPropOptions>, 'momentum' | 'centered'> = {},
 ): void {
-  update('rmspropStep', rmspropFacts, param, grad, [['sq', sq]], {
-    ...options,
-    momentum: 0,
-    centered: false,
-  });
+  update('rmspropStep', rmsprop, param, grad, [['sq', sq]], options);
 }
 
 /**
@@ -104,18 +132,16 @@ export function adamStep(
   v: Float32Array,
   options: Omit<Plain<AdamOptions>, 'amsgrad'> & { decoupled?: boolean } = {},
 ): void {
-  const { decoupled = false, ...rest } = options;
-  const facts = decoupled ? adamwFacts : adamFacts;
   update(
     'adamStep',
-    facts,
+    adam,
     param,
     grad,
     [
       ['m', m],
       ['v', v],
     ],
-    { ...rest, weightDecay: rest.weightDecay ?? 0, amsgrad: false },
+    options,
   );
 }
 
@@ -130,7 +156,7 @@ export function amsgradStep(
 ): void {
   update(
     'amsgradStep',
-    amsgradFacts,
+    { facts: amsgradFacts },
     param,
     grad,
     [
@@ -152,7 +178,7 @@ export function adaboundStep(
 ): void {
   update(
     'adaboundStep',
-    adaboundFacts,
+    { facts: adaboundFacts },
     param,
     grad,
     [
@@ -170,5 +196,5 @@ export function lionStep(
   m: Float32Array,
   options: Plain<LionOptions> = {},
 ): void {
-  update('lionStep', lionFacts, param, grad, [['m', m]], options);
+  update('lionStep', { facts: lionFacts }, param, grad, [['m', m]], options);
 }

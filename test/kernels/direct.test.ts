@@ -1,7 +1,7 @@
 // The drop-in kernels on plain arrays: results, no copies where promised, and refusals before any memory is touched.
 import { describe, expect, it } from 'vitest';
 import * as k from '../../src/kernels.js';
-import { tensor, type Tensor } from '../../src/index.js';
+import { layerNorm, tensor, type Tensor } from '../../src/index.js';
 import * as optim from '../../src/optim/index.js';
 import { backend } from '../../src/kernels/launch.js';
 import { heap } from '../../src/memory/heap.js';
@@ -107,6 +107,45 @@ describe(`thalweg/kernels on ${backend.name} (seed ${SEED})`, () => {
     [0.25, 0.75, 0.5, 0.5].forEach((v, i) => expect(out[i]).toBeCloseTo(v, 6));
   });
 
+  it('layerNorm gives what the op gives, with and without weight and bias', () => {
+    const [rows, cols] = [5, 19];
+    const [x, weight, bias, out] = [array(95), array(19), array(19), array(95)];
+    const whole = tensor(x, { shape: [rows, cols] });
+    for (const options of [{}, { weight }, { bias: null, weight, eps: 1e-3 }, { weight, bias }]) {
+      k.layerNorm(out, x, rows, cols, options);
+      const { weight: w, bias: b, eps } = { bias: undefined, eps: 1e-5, ...options } as k.LayerNormOptions;
+      const want = layerNorm(whole, [cols], {
+        weight: w ? tensor(w) : undefined,
+        bias: b ? tensor(b) : undefined,
+        eps,
+      });
+      expect(out).toEqual(want.toFloat32Array());
+    }
+    const before = out.slice();
+    k.layerNorm(out, x, 0, cols);
+    k.layerNorm(out, x, rows, 0);
+    const refuse = (call: () => void, message: RegExp): void => expect(call).toThrow(message);
+    refuse(() => k.layerNorm(x, x, rows, cols), /layerNorm: out overlaps x; they must be apart/);
+    refuse(() => k.layerNorm(out, x, 6, cols), /layerNorm: out has 95 elements, needs 114/);
+    refuse(() => k.layerNorm(out, x, 2 ** 50, 1), /layerNorm: out has 95 elements, needs/);
+    refuse(() => k.layerNorm(out, x, NaN, cols), /layerNorm: rows must be a whole number >= 0, got NaN/);
+    refuse(
+      () => k.layerNorm(out, x, 5, '19' as never),
+      /layerNorm: cols must be a whole number >= 0, got "19"/,
+    );
+    refuse(
+      () => k.layerNorm(out, x, rows, cols, { weight: bias.subarray(1) }),
+      /weight has 18 elements, needs 19/,
+    );
+    refuse(() => k.layerNorm(out, x, rows, cols, { gamma: weight } as never), /unknown option "gamma"/);
+    refuse(() => k.layerNorm(out, x, rows, cols, { eps: -1 }), /eps must be a finite number >= 0, got -1/);
+    refuse(
+      () => k.layerNorm(out, [] as never, rows, cols),
+      /x must be a Float32Array, got an array of length 0/,
+    );
+    expect(out).toEqual(before);
+  });
+
   it('refuses wrong types, lengths, overlaps and numbers before it changes anything', () => {
     const x = array(8);
     const before = [...x];
@@ -135,19 +174,70 @@ describe(`thalweg/kernels on ${backend.name} (seed ${SEED})`, () => {
       () => k.sgemm(false, false, 3, 3, 3, 1, x, 3, x, 3, 0, new Float32Array(9), 3),
       /sgemm: a has 8 elements, needs 9/,
     );
-    refuse(() => k.softmax(new Float32Array(8), x, 2.5, 2), /softmax: expected a whole number >= 0, got 2.5/);
-    refuse(() => k.softmax(new Float32Array(8), x, -1, 2), /softmax: expected a whole number >= 0, got -1/);
+    refuse(
+      () => k.softmax(new Float32Array(8), x, 2.5, 2),
+      /softmax: rows must be a whole number >= 0, got 2.5/,
+    );
+    refuse(
+      () => k.softmax(new Float32Array(8), x, 2, -1),
+      /softmax: cols must be a whole number >= 0, got -1/,
+    );
+    refuse(
+      () => k.softmax(new Float32Array(8), x, undefined as never, 1),
+      /softmax: rows must be .* got undefined/,
+    );
+    refuse(() => k.saxpy('2' as never, x, array(8)), /saxpy: alpha must be a number, got "2"/);
+    refuse(() => k.sscal(undefined as never, x), /sscal: alpha must be a number, got undefined/);
+    refuse(
+      () => k.sgemm(false, false, 2, 2, undefined as never, 1, x, 2, x, 2, 0, array(4), 2),
+      /sgemm: k must be a whole number >= 0, got undefined/,
+    );
+    refuse(
+      () => k.sgemm(false, false, 2, 2, 2, 1, x, 2.5, x, 2, 0, array(4), 2),
+      /sgemm: lda must be a whole number >= 0, got 2.5/,
+    );
+    // BLAS's letters would all be true.
+    refuse(
+      () => k.sgemm('N' as never, false, 2, 2, 2, 1, x, 2, x, 2, 0, array(4), 2),
+      /sgemm: transA must be true or false, got "N"/,
+    );
+    refuse(
+      () => k.sgemm(false, 'N' as never, 2, 2, 2, 1, x, 2, x, 2, 0, array(4), 2),
+      /sgemm: transB must be true or false, got "N"/,
+    );
+    refuse(
+      () => k.sgemv(0 as never, 2, 2, 1, x, 2, array(2), 0, array(2)),
+      /sgemv: trans must be true or false/,
+    );
     refuse(() => k.alloc(-1), /alloc: length must be a whole number in \[0, 2\^30\], got -1/);
     refuse(() => k.softmax(new Float32Array(8), x, 2 ** 40, 2 ** 40), /softmax: out has 8 elements, needs/);
     expect([...x]).toEqual(before);
   });
 
-  it('refuses an array whose buffer was transferred away', () => {
-    const x = array(8);
-    structuredClone(x.buffer, { transfer: [x.buffer as ArrayBuffer] });
-    expect(() => k.exp(x, array(4))).toThrow(
-      /exp: out has 0 elements, needs 4; was its buffer transferred or resized\?/,
-    );
+  it('refuses an array whose buffer was transferred away or shrunk, as output and as the input that says how long', () => {
+    const gone = array(8);
+    structuredClone(gone.buffer, { transfer: [gone.buffer as ArrayBuffer] });
+    const buffer = new ArrayBuffer(32, { maxByteLength: 64 });
+    const [fixed, tracking] = [new Float32Array(buffer, 0, 8), new Float32Array(buffer)];
+    buffer.resize(8);
+    for (const x of [gone, fixed]) {
+      expect(() => k.exp(x, array(4))).toThrow(
+        /exp: out has 0 elements, needs 4; was its buffer transferred or resized\?/,
+      );
+      const lost = /: \w+ has lost its memory; was its buffer transferred or resized\?/;
+      expect(() => k.exp(array(4), x)).toThrow(lost);
+      expect(() => k.exp(x, array(0))).toThrow(lost);
+      expect(() => k.snrm2(x)).toThrow(lost);
+      expect(() => k.sdot(x, array(2))).toThrow(lost);
+      expect(() => k.sgdStep(x, array(8), { lr: 1 })).toThrow(lost);
+      expect(() => k.sgdStep(array(8), x, { lr: 1 })).toThrow(/grad has 0 elements, needs 8; was its buffer/);
+    }
+    expect(() => k.exp(tracking, array(8))).toThrow(/exp: out has 2 elements, needs 8/);
+    k.exp(tracking, array(2));
+    buffer.resize(64);
+    k.exp(tracking, new Float32Array(16));
+    expect([...tracking]).toEqual(Array(16).fill(1));
+    k.exp(array(0), array(0));
   });
 });
 
@@ -225,6 +315,27 @@ describe('optimizer updates on plain arrays', () => {
     }
   });
 
+  // Taken, a momentum without a velocity would be a pointer to nowhere.
+  it('refuse options that need other states than they have, or none', () => {
+    const [p, g, a, b] = [array(4), array(4), array(4), array(4)];
+    const before = [...p];
+    const wrong: [Record<string, unknown>, (options: never) => void][] = [
+      [{ momentum: 0.9 }, (options) => k.sgdStep(p, g, options)],
+      [{ nesterov: true }, (options) => k.sgdStep(p, g, options)],
+      [{ variant: 'classical' }, (options) => k.sgdStep(p, g, options)],
+      [{ momentum: 0.9 }, (options) => k.rmspropStep(p, g, a, options)],
+      [{ centered: true }, (options) => k.rmspropStep(p, g, a, options)],
+      [{ amsgrad: true }, (options) => k.adamStep(p, g, a, b, options)],
+      [{ initialAccumulatorValue: 1 }, (options) => k.adagradStep(p, g, a, options)],
+    ];
+    for (const [options, call] of wrong)
+      expect(() => call(options as never)).toThrow(`unknown option "${Object.keys(options)[0]}"; `);
+    expect(() => k.momentumStep(p, g, a, { momentum: 0 })).toThrow(
+      /momentum must be a finite number > 0, got 0/,
+    );
+    expect([...p]).toEqual(before);
+  });
+
   it('refuse bad options and arrays before anything is changed', () => {
     const [p, g, m, v] = [array(4), array(4), array(4), array(4)];
     const before = [...p];
@@ -238,6 +349,15 @@ describe('optimizer updates on plain arrays', () => {
     expect(() => k.adamStep(p, g, m, m, { lr: 1 })).toThrow(/adamStep: m overlaps v; they must be apart/);
     expect(() => k.adamStep(p, g, m, v, { lr: 1, step: 0 })).toThrow(
       /adamStep: step must be an integer >= 1, got 0/,
+    );
+    expect(() => k.adamStep(p, g, m, v, { decoupled: 'no' } as never)).toThrow(
+      /adamStep: decoupled must be true or false, got "no"/,
+    );
+    expect(() => k.momentumStep(p, g, m, null as never)).toThrow(
+      /momentumStep: options must be an object, got null/,
+    );
+    expect(() => k.momentumStep(p, g, { lr: 1 } as never)).toThrow(
+      /momentumStep: velocity must be a Float32Array, got an Object/,
     );
     expect([...p]).toEqual(before);
   });
