@@ -130,7 +130,7 @@ napi_value call(napi_env env, napi_callback_info info) {
 bool readArray(napi_env env, const Row& row, int k, napi_value value, Count extent, Arg& arg) {
   napi_valuetype kind;
   napi_typeof(env, value, &kind);
-  if (kind == napi_null && (row.optional >> k & 1)) {
+  if (kind == napi_null && (row.marks >> k & 1)) {
     arg.pointer = nullptr;
     return true;
   }
@@ -182,10 +182,16 @@ napi_value callArrays(napi_env env, napi_callback_info info) {
       return throwRange(env, row, k, "is not a size");
   }
   row.extents(numbers, e);
+  i64 sizes[MOST_ARGUMENTS];
   int p = 0;
-  for (int k = 0; row.sig[k]; ++k)
-    if (isPointer(row.sig[k]) && !readArray(env, row, k, values[k + 1], extentAt(row, e, k, p++), args[k]))
-      return nullptr;
+  for (int k = 0; row.sig[k]; ++k) {
+    if (!isPointer(row.sig[k])) continue;
+    const Count extent = extentAt(row, e, k, p++);
+    if (!readArray(env, row, k, values[k + 1], extent, args[k])) return nullptr;
+    sizes[k] = args[k].pointer ? extent.value : 0;
+  }
+  const int shared = overlapping(row, args, sizes);
+  if (shared >= 0) return throwRange(env, row, shared, "overlaps another");
   return run(env, static_cast<Instance*>(data), index, args);
 }
 

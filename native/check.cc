@@ -4,7 +4,7 @@
 namespace thalweg {
 
 const Row rows[] = {
-#define KERNEL(name, sig, extent, optional) {#name, sig, &extents::extent, optional},
+#define KERNEL(name, sig, extent, marks) {#name, sig, &extents::extent, marks},
 #include "kernels.inc"
 #undef KERNEL
 };
@@ -19,6 +19,24 @@ bool readNumber(char letter, double value, Arg& arg, Count& count) {
   arg.integer = static_cast<i64>(value);
   count = Count(arg.integer);
   return true;
+}
+
+int overlapping(const Row& row, const Arg* args, const i64* sizes) {
+  int firstInput = 0;
+  while (row.sig[firstInput] && row.sig[firstInput] != 'i') ++firstInput;
+  // All kinds of elements have four bytes.
+  const auto from = [&](int k) { return reinterpret_cast<uintptr_t>(args[k].pointer); };
+  const auto to = [&](int k) { return from(k) + 4 * static_cast<uintptr_t>(sizes[k]); };
+  for (int k = 0; row.sig[k]; ++k) {
+    if (!isWritten(row.sig[k]) || sizes[k] == 0) continue;
+    for (int other = 0; row.sig[other]; ++other) {
+      if (other == k || !isPointer(row.sig[other]) || sizes[other] == 0) continue;
+      if (from(k) >= to(other) || from(other) >= to(k)) continue;
+      const bool same = k == 0 && other == firstInput && from(k) == from(other);
+      if (!same || !(row.marks & IN_PLACE)) return k;
+    }
+  }
+  return -1;
 }
 
 void readCall(int index, const double* values, const Heap& heap, Arg* args) {
@@ -39,7 +57,7 @@ void readCall(int index, const double* values, const Heap& heap, Arg* args) {
     const size_t at = static_cast<size_t>(offset);
     if (static_cast<double>(at) != offset || at % 4 != 0)
       throw Refusal{index, k, "is not a whole element's place"};
-    if (at == 0 && (row.optional >> k & 1)) {
+    if (at == 0 && (row.marks >> k & 1)) {
       args[k].pointer = nullptr;
       continue;
     }

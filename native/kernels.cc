@@ -114,14 +114,14 @@ struct Nothing {};
     [[maybe_unused]] const During during{};                                                \
     spread(&rows::name, cx, args, placesOf(&rows::name));                                  \
   }
-#define KERNEL(name, sig, extents, optional) ROW(name, sig, Nothing)
-#define PRODUCT(name, sig, extents, optional) ROW(name, sig, Flushing)
+#define KERNEL(name, sig, extents, marks) ROW(name, sig, Nothing)
+#define PRODUCT(name, sig, extents, marks) ROW(name, sig, Flushing)
 #include "kernels.inc"
 #undef KERNEL
 #undef ROW
 
 const Kernel table[] = {
-#define KERNEL(name, sig, extents, optional) &call_##name,
+#define KERNEL(name, sig, extents, marks) &call_##name,
 #include "kernels.inc"
 #undef KERNEL
 };

@@ -53,8 +53,15 @@ function applyThreads(): void {
   if (asked) setThreads(checkNumber('THALWEG_THREADS', 'threads', Number(asked), { min: 1, integer: true }));
 }
 
+/** Threads that were asked for, or that there are; 0 until someone asks. */
+let threads = 0;
+
+/** What plans depend on: like {@link backend.threads}, at the cost of a variable. */
+export const threadsNow = (): number => (threads ||= backend.threads);
+
 /** Of every engine that has threads, so that switching keeps their number. */
 function setThreads(n: number): void {
+  threads = n;
   setWasmThreads(n);
   native?.addon.setThreads(n);
 }

@@ -3,7 +3,7 @@
 import type { Scope } from '../memory/arena.js';
 import { heap } from '../memory/heap.js';
 import { watched, watcher } from '../memory/watcher.js';
-import { backend } from '../kernels/launch.js';
+import { backend, threadsNow } from '../kernels/launch.js';
 import { isRecording } from '../tensor/op.js';
 import { checkChoice, OutOfMemoryError } from '../tensor/errors.js';
 import { fits, mouldOf, type Input, type Mould } from './arguments.js';
@@ -60,12 +60,7 @@ export class Replayer {
   private waiting: Waiting[] = [];
   private misses = 0;
   /** The phase of the last call. */
-  private now: { own: string; name: string; recording: boolean; phase: string | null } = {
-    own: '',
-    name: '',
-    recording: false,
-    phase: null,
-  };
+  private now = { own: '', name: '', threads: 0, recording: false, phase: '' };
   /** The plan that this call would have run, had it not been time to look at the function again. */
   private due: Plan | null = null;
   /** The plan that would have served this call, were it not for a check. */
@@ -82,11 +77,13 @@ export class Replayer {
     // Inside another recording the launches belong to that one; plans compute in single precision.
     if (this.eager !== null || watcher !== null || heap.width !== 4) return null;
     const { name } = backend;
+    // A program is made for so many threads.
+    const threads = threadsNow();
     const recording = isRecording();
     const now = this.now;
     // Most calls are like the last one, and the very same string compares at once.
-    if (now.own !== own || now.name !== name || now.recording !== recording)
-      this.now = { own, name, recording, phase: `${own} ${name} ${recording}` };
+    if (now.own !== own || now.name !== name || now.threads !== threads || now.recording !== recording)
+      this.now = { own, name, threads, recording, phase: `${own} ${name} ${threads} ${recording}` };
     return this.now.phase;
   }
 

@@ -1,7 +1,7 @@
 // The addon's border, called past every check of the library: a bad argument throws an error that names the kernel, before
 // a byte of the heap or of an array has changed.
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { DirectArgument } from '../../src/kernels/direct.js';
+import type { DirectArgument, Plain } from '../../src/kernels/direct.js';
 import { activeAddon } from '../../src/kernels/launch.js';
 import { isPointer, type KernelRow } from '../../src/kernels/row.js';
 import { kernelNames, table, type KernelName } from '../../src/kernels/table.js';
@@ -16,10 +16,12 @@ const rows = new Map(native?.addon.kernels().map(([name], row) => [name, row]));
 const rowOf = (name: KernelName): number => rows.get(name)!;
 const here = kernelNames.filter((name) => !native?.missing.includes(name));
 
-/** A case of the row with elements behind every pointer, so that each could be refused. */
+/** A case of the row with elements behind every pointer, so that each could be refused; several where there is one. */
 function fullCase(row: KernelRow): KernelRow['cases'][number] {
-  const full = row.cases.find((c) => !c.absent?.length && row.extents(...c.args).every((n) => n > 0));
-  return full ?? row.cases.find((c) => row.extents(...c.args).every((n) => n > 0))!;
+  const holds = (least: number): KernelRow['cases'] =>
+    row.cases.filter((c) => row.extents(...c.args).every((n) => n >= least));
+  const all = [...holds(2), ...holds(1)];
+  return all.find((c) => !c.absent?.length) ?? all[0]!;
 }
 
 /** Places of the arguments whose letters satisfy `test`. */
@@ -191,6 +193,34 @@ describe.runIf(native)('the native border', () => {
     refusesArrays(name, RangeError, args.slice(0, -1));
     refusesArrays(name, RangeError, [...args, 0]);
   });
+
+  it.each(here)(
+    '%s refuses outputs that overlap other arrays, but for in place where the row says so',
+    (name) => {
+      const row = table[name];
+      const { sig } = row;
+      const args = arrays(row);
+      const pointers = places(sig, isPointer).filter((k) => args[k] !== null);
+      const firstInput = sig.indexOf('i');
+      const lengthOf = (k: number): number => (args[k] as Plain).length;
+      // `other` begins `shift` elements behind the start of what is written.
+      const sharing = (out: number, other: number, shift: number): DirectArgument[] => {
+        const buffer = new ArrayBuffer(4 * (lengthOf(out) + lengthOf(other)));
+        const view = (k: number, at: number): Plain => {
+          const Type = (args[k] as Plain).constructor as Float32ArrayConstructor;
+          return new Type(buffer, 4 * at, lengthOf(k));
+        };
+        return args.with(out, view(out, 0)).with(other, view(other, shift));
+      };
+      for (const out of places(sig, isWritten).filter((k) => args[k] !== null))
+        for (const other of pointers.filter((k) => k !== out)) {
+          if (lengthOf(out) > 1) refusesArrays(name, RangeError, sharing(out, other, lengthOf(out) - 1));
+          const inPlace = row.inPlace && out === 0 && other === firstInput;
+          if (!inPlace) refusesArrays(name, RangeError, sharing(out, other, 0));
+          else native!.addon.callArrays(rowOf(name), ...sharing(out, other, 0));
+        }
+    },
+  );
 
   it('refuses a row that there is not, and a mailbox outside the heap', () => {
     const { addon } = native!;

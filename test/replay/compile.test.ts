@@ -160,6 +160,25 @@ describeReplay(`compile on ${t.backend.name}`, () => {
     expect(seen.join()).toMatch(/no memory for a program \(heap: full\)/);
   });
 
+  it.skipIf(t.backend.name === 'reference')('follows a change of the number of threads, and back', () => {
+    const f = compile((x: Tensor) => x.matmul(x).sum());
+    const x = t.tensor(numbers(96 * 96, 1), { shape: [96, 96] });
+    const saved = t.backend.threads;
+    const before = recordedPlans();
+    const results = new Set<number>();
+    try {
+      for (const n of [1, 2, 1, 2]) {
+        t.backend.threads = n;
+        for (let k = 0; k < 3; k++) results.add(f(x).item());
+        expect(f.plan()).toContain(`, ${n} thread${n === 1 ? '' : 's'}:`);
+      }
+    } finally {
+      t.backend.threads = saved;
+    }
+    expect(results.size).toBe(1);
+    expect(recordedPlans() - before).toBe(2);
+  });
+
   it('follows a switch of the engine, and back', () => {
     const f = compile((x: Tensor) => x.mul(2).sum());
     const engine = t.backend.name;
