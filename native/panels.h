@@ -70,6 +70,7 @@ struct PanelTask {
 /** Stores a tile that ends with more than a relu: once a vector of outputs, not once for each variant. */
 static __attribute__((noinline)) void finishTile(const PanelTask& t, const float* sums, int channels,
                                                  int vectors) {
+  const Keeping subnormals;
   const Epilogue& after = t.q.after;
   const auto finish = [&](auto how, vf x, float* out) {
     if (after.residual) x += how.load(after.residualFor(out));

@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "context.h"
+#include "control.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -47,25 +48,6 @@ inline void relax() {
   asm volatile("yield");
 #endif
 }
-
-/** The register that says how this thread treats floating-point numbers, and its bits that flush. */
-#if defined(__x86_64__)
-constexpr uint64_t FLUSHING = 0x8040;
-inline uint64_t floatControl() { return _mm_getcsr(); }
-inline void setFloatControl(uint64_t bits) { _mm_setcsr(static_cast<unsigned>(bits)); }
-#elif defined(__aarch64__)
-constexpr uint64_t FLUSHING = 1 << 24;
-inline uint64_t floatControl() {
-  uint64_t bits;
-  asm volatile("mrs %0, fpcr" : "=r"(bits));
-  return bits;
-}
-inline void setFloatControl(uint64_t bits) { asm volatile("msr fpcr, %0" : : "r"(bits)); }
-#else
-constexpr uint64_t FLUSHING = 0;
-inline uint64_t floatControl() { return 0; }
-inline void setFloatControl(uint64_t) {}
-#endif
 
 class Pool {
  public:

@@ -2,6 +2,7 @@
 // summed in the order of the terms by the same operations in every variant, so cutting C differently changes
 // no bit.
 #pragma once
+#include "control.h"
 #include "loop.h"
 #include "math.h"
 
@@ -81,9 +82,40 @@ INLINE vf activate(int act, vf x) {
   return act == 4 ? math::sigmoid(x) : x;
 }
 
+/** Subnormal numbers are numbers meanwhile: what ends a product gives the bits of the kernels that it stands
+ * for. 3 cycles. */
+class Keeping {
+ public:
+  INLINE_MEMBER Keeping() : before_(floatControl()) { setFloatControl(before_ & ~FLUSHING); }
+  INLINE_MEMBER ~Keeping() { setFloatControl(before_); }
+  Keeping(const Keeping&) = delete;
+  Keeping& operator=(const Keeping&) = delete;
+
+ private:
+  uint64_t before_;
+};
+
+/** Arithmetic on `x` stays on its side of this: compilers do not know that it depends on the register. */
+INLINE void settle(vf& x) {
+#if defined(__x86_64__)
+  asm volatile("" : "+v"(x));
+#elif defined(__aarch64__)
+  asm volatile("" : "+w"(x));
+#endif
+}
+
+template <int R, int V>
+INLINE void settle(vf (&acc)[R][V]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) settle(acc[i][v]);
+}
+
 /** Finishes `rows` runs of n outputs, `step` apart, that were just stored and still lie in L1. */
 static __attribute__((noinline)) void finishStored(const Epilogue& after, float* out, i64 step, i64 rows,
                                                    i64 n) {
+  const Keeping subnormals;
   for (i64 i = 0; i < rows; ++i, out += step) {
     const float* residual = after.residualFor(out);
     span(0, n, [=](auto how, i64 k) {
@@ -91,6 +123,30 @@ static __attribute__((noinline)) void finishStored(const Epilogue& after, float*
       if (residual) x += how.load(residual + k);
       how.store(out + k, activate(after.act, x));
     });
+  }
+}
+
+/** Adds bias and residual, and rectifies. */
+template <int R, int V>
+INLINE void addTo(vf (&acc)[R][V], const Target& t, const float* bias, const float* residual) {
+  const bool rectifies = t.last && t.end->after.act == RELU;
+#pragma GCC unroll 8
+  for (int v = 0; v < V; ++v) {
+    const int count = v == V - 1 ? t.lanes : W;
+    if (bias) {
+      const vf b = count == W ? loadAs<vf>(bias + v * W) : loadPart(bias + v * W, count);
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) acc[i][v] += b;
+    }
+    if (residual)
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+        const float* from = residual + v * W + i * t.ldc;
+        acc[i][v] += count == W ? loadAs<vf>(from) : loadPart(from, count);
+      }
+    if (rectifies)
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) acc[i][v] = activate(RELU, acc[i][v]);
   }
 }
 
@@ -103,31 +159,31 @@ INLINE void finish(vf (&acc)[R][V], const Target& t) {
     for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) acc[i][v] *= alpha;
-  const float* bias = t.last ? t.bias : nullptr;
-  const bool rectifies = t.last && end.after.act == RELU;
+  if (beta != 0.0f)
 #pragma GCC unroll 8
-  for (int v = 0; v < V; ++v) {
-    const int count = v == V - 1 ? t.lanes : W;
-    float* c = t.c + v * W;
-    const float* residual = t.last ? end.after.residualFor(c) : nullptr;
-    if (beta != 0.0f)
+    for (int v = 0; v < V; ++v) {
+      const int count = v == V - 1 ? t.lanes : W;
+      const float* c = t.c + v * W;
 #pragma GCC unroll 16
       for (int i = 0; i < R; ++i) {
         const vf old = count == W ? loadAs<vf>(c + i * t.ldc) : loadPart(c + i * t.ldc, count);
         acc[i][v] += old * beta;
       }
-    if (bias) {
-      const vf b = count == W ? loadAs<vf>(bias + v * W) : loadPart(bias + v * W, count);
-#pragma GCC unroll 16
-      for (int i = 0; i < R; ++i) acc[i][v] += b;
     }
-    if (residual)
-#pragma GCC unroll 16
-      for (int i = 0; i < R; ++i)
-        acc[i][v] += count == W ? loadAs<vf>(residual + i * t.ldc) : loadPart(residual + i * t.ldc, count);
-    if (rectifies)
-#pragma GCC unroll 16
-      for (int i = 0; i < R; ++i) acc[i][v] = activate(RELU, acc[i][v]);
+  const float* bias = t.last ? t.bias : nullptr;
+  const float* residual = t.last ? end.after.residualFor(t.c) : nullptr;
+  if (bias || residual) {
+    settle(acc);
+    const Keeping subnormals;
+    addTo(acc, t, bias, residual);
+    settle(acc);
+  } else {
+    addTo(acc, t, nullptr, nullptr);
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < V; ++v) {
+    const int count = v == V - 1 ? t.lanes : W;
+    float* c = t.c + v * W;
     if (count == W)
 #pragma GCC unroll 16
       for (int i = 0; i < R; ++i) storeAs(c + i * t.ldc, acc[i][v]);

@@ -201,24 +201,35 @@ static void transformFilters(float* out, const float* w, i64 rows, i64 rowStep, 
   }
 }
 
-/** Stores a vector of pixels that ends with more than a relu, range by range. */
-static __attribute__((noinline)) void finishPixels(const Epilogue& after, float* out, const Read* places,
-                                                   i64 pieces, const float* sums) {
-  vf x = loadAs<vf>(sums);
-  if (const float* residual = after.residualFor(out)) {
-    vi v = {};
-    for (i64 k = 0; k < pieces; ++k) v |= bits(Lanes(places[k].mask).load(residual + places[k].in));
-    x += bits(v);
+/** Stores a vector of tiles that ends with more than a relu, range by range: four vectors for each of `rows`
+ * planes. */
+static __attribute__((noinline)) void finishPixels(const Epilogue& after, float* out, i64 plane, i64 rows,
+                                                   const Read* places, i64 pieces, const float* sums) {
+  const Keeping subnormals;
+  for (i64 r = 0; r < rows; ++r, out += plane) {
+    const float* residual = after.residualFor(out);
+    const Read* to = places;
+    for (int v = 0; v < 4; ++v, to += pieces, sums += W) {
+      vf x = loadAs<vf>(sums);
+      if (residual) {
+        vi other = {};
+        for (i64 k = 0; k < pieces; ++k) other |= bits(Lanes(to[k].mask).load(residual + to[k].in));
+        x += bits(other);
+      }
+      x = activate(after.act, x);
+      for (i64 k = 0; k < pieces; ++k) Lanes(to[k].mask).store(out + to[k].in, x);
+    }
   }
-  x = activate(after.act, x);
-  for (i64 k = 0; k < pieces; ++k) Lanes(places[k].mask).store(out + places[k].in, x);
 }
 
 /** AᵀMA + bias of a vector of tiles, and what follows, for `rows` planes, `plane` apart: element i of row r
  * is m[i step + r TILE_COLS]. */
-static void transformSums(float* out, i64 plane, i64 rows, const float* m, i64 step, const float* bias,
+static void transformSums(float* planes, i64 plane, i64 rows, const float* m, i64 step, const float* bias,
                           const Epilogue& after, const Read* places, i64 pieces) {
-  for (i64 r = 0; r < rows; ++r, out += plane, m += TILE_COLS) {
+  const bool more = after.any() && !after.isRelu();
+  float sums[4 * W * TILE_ROWS];
+  for (i64 r = 0; r < rows; ++r, m += TILE_COLS) {
+    float* out = planes + r * plane;
     vf columns[2][4];
 #pragma GCC unroll 4
     for (int s = 0; s < 4; ++s) {
@@ -237,8 +248,8 @@ static void transformSums(float* out, i64 plane, i64 rows, const float* m, i64 s
 #pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
         const Read* to = places + (2 * y + h) * pieces;
-        if (after.any() && !after.isRelu()) {
-          finishPixels(after, out, to, pieces, reinterpret_cast<const float*>(pixels + h));
+        if (more) {
+          storeAs(sums + (4 * r + 2 * y + h) * W, pixels[h]);
           continue;
         }
         if (after.act) pixels[h] = activate(RELU, pixels[h]);
@@ -246,6 +257,7 @@ static void transformSums(float* out, i64 plane, i64 rows, const float* m, i64 s
       }
     }
   }
+  if (more) finishPixels(after, planes, plane, rows, places, pieces, sums);
 }
 
 }  // namespace THALWEG_NAMESPACE

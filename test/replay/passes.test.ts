@@ -125,18 +125,37 @@ describe(`passes on ${t.backend.name}`, () => {
   });
 
   describe('epilogue: the bits of the kernels by themselves', () => {
-    const filled = (shape: number[], seed: number): Tensor =>
-      t.tensor(numbers(t.zeros(shape).size, seed), { shape }).keep();
+    const filled = (shape: number[], seed: number, scale = 1): Tensor =>
+      t
+        .tensor(numbers(t.zeros(shape).size, seed), { shape })
+        .mul(scale)
+        .keep();
+    // With the second ones, sums are on both sides of the smallest normal number: native products end there, kernels do not.
+    const scales = [
+      [1, 1, 1],
+      [1e-19, 2e-19, 1e-38],
+    ] as const;
 
-    it.each([
-      [3, 4, 5],
-      [33, 300, 70],
-      [9, 800, 40],
-      [40, 800, 1],
-      [1, 700, 50],
-      [130, 64, 48],
-    ])('of a product %i x %i x %i', (m, k, n) => {
-      const [x, w, b, r] = [filled([m, k], 1), filled([k, n], 2), filled([n], 3), filled([m, n], 4)];
+    it.each(
+      scales.flatMap((scale) =>
+        (
+          [
+            [3, 4, 5],
+            [33, 300, 70],
+            [9, 800, 40],
+            [40, 800, 1],
+            [1, 700, 50],
+            [130, 64, 48],
+          ] as const
+        ).map((sizes) => [...sizes, ...scale] as const),
+      ),
+    )('of a product %i x %i x %i, times %d', (m, k, n, sx, sw, sr) => {
+      const [x, w, b, r] = [
+        filled([m, k], 1, sx),
+        filled([k, n], 2, sw),
+        filled([n], 3, sr),
+        filled([m, n], 4, sr),
+      ];
       for (const act of ['neg', 'relu', 'tanh', 'sigmoid', 'gelu'] as const)
         for (const fn of [
           (z: Tensor): Tensor => z.matmul(w).add(b)[act](),
@@ -147,16 +166,22 @@ describe(`passes on ${t.backend.name}`, () => {
           expect(replayed(fn, x)).toEqual(fn(x).toArray());
     });
 
-    it.each([
-      ['1 x 1', [2, 40, 13, 13], [40, 40, 1, 1], {}],
-      ['few channels', [2, 3, 20, 35], [3, 3, 3, 3], { padding: 1 }],
-      ['many terms', [3, 24, 7, 7], [33, 24, 3, 3], { padding: 1 }],
-      ['steps', [1, 17, 20, 33], [12, 17, 3, 3], { padding: 1, stride: 2 }],
-      ['groups', [1, 6, 9, 9], [4, 3, 3, 3], { groups: 2 }],
-      ['depthwise', [2, 3, 11, 37], [3, 1, 3, 3], { padding: 1, groups: 3 }],
-    ] as const)('of a convolution, %s', (_, image, filter, options) => {
-      const [x, w, b] = [filled([...image], 1), filled([...filter], 2), filled([filter[0]], 3)];
-      const r = filled([...t.conv2d(x, w, b, options).shape], 4);
+    it.each(
+      scales.flatMap((scale) =>
+        (
+          [
+            ['1 x 1', [2, 40, 13, 13], [40, 40, 1, 1], {}],
+            ['few channels', [2, 3, 20, 35], [3, 3, 3, 3], { padding: 1 }],
+            ['many terms', [3, 24, 7, 7], [33, 24, 3, 3], { padding: 1 }],
+            ['steps', [1, 17, 20, 33], [12, 17, 3, 3], { padding: 1, stride: 2 }],
+            ['groups', [1, 6, 9, 9], [4, 3, 3, 3], { groups: 2 }],
+            ['depthwise', [2, 3, 11, 37], [3, 1, 3, 3], { padding: 1, groups: 3 }],
+          ] as const
+        ).map(([name, ...rest]) => [`${name}, times ${scale[0]}`, ...rest, scale] as const),
+      ),
+    )('of a convolution, %s', (_, image, filter, options, [sx, sw, sr]) => {
+      const [x, w, b] = [filled([...image], 1, sx), filled([...filter], 2, sw), filled([filter[0]], 3, sr)];
+      const r = filled([...t.conv2d(x, w, b, options).shape], 4, sr);
       for (const act of ['neg', 'relu', 'tanh', 'sigmoid', 'gelu'] as const)
         for (const fn of [
           (z: Tensor): Tensor => t.conv2d(z, w, b, options)[act](),
