@@ -264,8 +264,9 @@ export class Curve {
     return f32x4.mul(x, Curve.normal(x));
   }
 
-  /** x/2 (1 + tanh u) = x σ(2u). */
+  /** x/2 (1 + tanh u) = x σ(2u), bounded as gelu is. */
   @inline static geluTanh(x: v128): v128 {
+    x = f32x4.pmax(x, Curve.at(MISC, 5));
     const z = f32x4.mul(x, x);
     const u = f32x4.mul(x, Curve.join(Curve.at(MISC, 7), z, Curve.at(MISC, 6)));
     return f32x4.mul(x, Curve.sigmoid(u));

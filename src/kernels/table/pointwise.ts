@@ -192,7 +192,7 @@ export const pointwise = {
       [1e-20, 1e-20],
     ],
   }),
-  /** The error is a few units of 2^-24 of the range [-1, 1]; near a zero far from 0 that is many ulp. Exact beyond a few thousand in no engine. */
+  /** The error is a few units of 2^-24 of the range [-1, 1]; near a zero far from 0 that is many ulp. On WASM it grows beyond 8192. */
   sin: unary(Math.sin, {
     ulp: 4,
     special: [
@@ -295,6 +295,7 @@ export const pointwise = {
       special: [
         [nan, nan],
         [inf, inf],
+        [ninf, 0],
         [0, 0],
       ],
     }),
@@ -304,11 +305,12 @@ export const pointwise = {
   },
   /** gelu by tanh: x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))). */
   geluTanh: {
-    ...unary((x) => 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3))), {
+    ...unary((x) => (x === ninf ? 0 : 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3)))), {
       domain: [-5, 80],
       special: [
         [nan, nan],
         [inf, inf],
+        [ninf, 0],
         [0, 0],
       ],
     }),
