@@ -73,6 +73,10 @@ const WORTH = 1 << 16;
 /** What a recorded step depends on: first, last, and decided micro-batches. */
 const PHASES = ['', 'first', 'last', 'first last', 'decided', 'first decided', 'last decided', 'all'];
 
+const METHODS = ['step', 'zeroGrad', 'gradNorm', 'scaleGrads'] as const satisfies (keyof StepOptimizer)[];
+const isOptimizer = (value: Partial<StepOptimizer> | null | undefined): boolean =>
+  METHODS.every((name) => typeof value?.[name] === 'function');
+
 function inScope<T>(fn: (scope: Scope) => T): T {
   const scope = openScope();
   scope.letsGoFrom = WORTH;
@@ -106,6 +110,8 @@ export function trainStep<B extends unknown[]>(
     throw typeError('trainStep', `lossFn must be a function, got ${describe(lossFn)}`);
   if (lossFn.constructor.name === 'AsyncFunction')
     throw typeError('trainStep', 'lossFn is asynchronous', 'prepare the batch before the step');
+  if (!isOptimizer(optimizer))
+    throw typeError('trainStep', `optimizer must be an optimizer of \`optim\`, got ${describe(optimizer)}`);
   checkOptions('trainStep', options, ['clipNorm', 'accumulate', 'onNonFinite']);
   const clipNorm =
     options.clipNorm === undefined

@@ -132,6 +132,10 @@ describe('trainStep', () => {
 
   it('refuses what is no loss, no function, no option', () => {
     const sgd = new optim.SGD([w], { lr: 0.1 });
+    for (const wrong of [undefined, null, {}, [], [sgd]])
+      expect(() => trainStep(() => w.sum(), wrong as never)).toThrow(
+        /^trainStep: optimizer must be an optimizer of `optim`, got /,
+      );
     expect(() => trainStep((x: Tensor) => w.mul(x), sgd)(t.tensor([1, 2, 3]))).toThrow(
       /lossFn must return a scalar, got shape \[3\]; reduce with mean/,
     );
