@@ -24,8 +24,10 @@ import { Leftovers, Remains } from './leftovers.js';
 export function sumTo(g: Tensor, shape: Shape): Tensor {
   if (sameShape(g.shape, shape)) return g;
   const lead = g.ndim - shape.length;
-  const dims = g.shape.flatMap((d, k) => (k < lead || (shape[k - lead] === 1 && d !== 1) ? [k] : []));
-  return reshape(sum(g, dims), shape);
+  const dims: number[] = [];
+  for (let k = 0; k < g.ndim; k++) if (k < lead || (shape[k - lead] === 1 && g.shape[k] !== 1)) dims.push(k);
+  const total = sum(g, dims);
+  return sameShape(total.shape, shape) ? total : reshape(total, shape);
 }
 
 export interface Sweep {
@@ -43,6 +45,8 @@ export interface Sweep {
 /** Nodes from which a wanted tensor can be reached, in descending id. */
 function plan(outputs: readonly Tensor[], wanted: ReadonlySet<Key> | null): Node[] {
   const useful = new Map<Node, boolean>();
+  const leads = (x: Tensor): boolean =>
+    x.requiresGrad && (!wanted || wanted.has(keyOf(x)) || (x.node !== null && useful.get(x.node) === true));
   const order: Node[] = [];
   const stack = outputs.flatMap((t) => (t.node ? [t.node] : []));
   while (stack.length > 0) {
@@ -53,14 +57,13 @@ function plan(outputs: readonly Tensor[], wanted: ReadonlySet<Key> | null): Node
     }
     // What lies above a wanted node may be gone; no gradient has to pass there.
     if (!wanted?.has(node)) checkAlive(node);
-    const open = node.inputs.flatMap((x) => (x.node && !useful.has(x.node) ? [x.node] : []));
-    if (open.length > 0) {
-      stack.push(...open);
-      continue;
+    const { length } = stack;
+    for (let k = 0; k < node.inputs.length; k++) {
+      const before = node.inputs[k]!.node;
+      if (before && !useful.has(before)) stack.push(before);
     }
+    if (stack.length > length) continue;
     stack.pop();
-    const leads = (x: Tensor): boolean =>
-      x.requiresGrad && (!wanted || wanted.has(keyOf(x)) || (x.node !== null && useful.get(x.node) === true));
     const is = node.inputs.some(leads);
     useful.set(node, is);
     if (is) order.push(node);
@@ -141,14 +144,15 @@ function pull(
     );
   const rule = !createGraph && row.vjpFused ? row.vjpFused : row.vjp;
   const parts = rule(g, output, inputs, attrs);
-  inputs.forEach((x, k) => {
+  for (let k = 0; k < inputs.length; k++) {
+    const x = inputs[k]!;
     const part = parts[k];
-    if (!part || !x.requiresGrad) return;
-    if (wanted && x.node === null && !wanted.has(x)) return;
+    if (!part || !x.requiresGrad) continue;
+    if (wanted && x.node === null && !wanted.has(x)) continue;
     if (part instanceof Piece) grads.add(x, part);
     else if (typeof part !== 'function') grads.add(x, sumTo(part, x.shape));
     else grads.add(x, sumTo(computed(part, row.direct ? placeOf(x, grads.has(x)) : null), x.shape));
-  });
+  }
 }
 
 /** The gradient that a sweep starts from: ones for a scalar, else what the caller gives. */

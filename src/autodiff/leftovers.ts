@@ -32,7 +32,7 @@ export class Leftovers {
 
   /** Gives back what the forward pass made. */
   discard(storage: Storage): void {
-    if (this.scope !== null && storage.scope === this.scope && !this.holds.has(storage)) storage.free();
+    if (this.scope !== null && storage.scope === this.scope && !counted(this.holds, storage)) storage.free();
   }
 
   /** To be called between rules. */
@@ -42,14 +42,16 @@ export class Leftovers {
     let end = this.mark;
     for (let k = end; k < storages.length; k++) {
       const storage = storages[k]!;
-      if (this.holds.has(storage)) {
+      if (counted(this.holds, storage)) {
         storages[end++] = storage;
         this.own.add(storage);
       } else storage.free();
     }
     storages.length = this.mark = end;
-    for (const storage of this.dropped)
-      if (!this.holds.has(storage) && this.own.delete(storage)) storage.free();
+    for (let k = 0; k < this.dropped.length; k++) {
+      const storage = this.dropped[k]!;
+      if (!counted(this.holds, storage) && this.own.delete(storage)) storage.free();
+    }
     this.dropped.length = 0;
   }
 }
@@ -70,9 +72,11 @@ export class Remains {
     outputs: readonly Tensor[],
     private readonly leftovers: Leftovers,
   ) {
-    for (const { inputs, output } of order) {
+    for (let n = 0; n < order.length; n++) {
+      const { inputs, output } = order[n]!;
       count(this.readers, output.storage, 1);
-      for (const x of inputs) {
+      for (let k = 0; k < inputs.length; k++) {
+        const x = inputs[k]!;
         count(this.readers, x.storage, 1);
         if (x.node === null && x.requiresGrad) count(this.sources, x, 1);
       }
@@ -82,15 +86,16 @@ export class Remains {
 
   /** Whether some node that is not done uses this memory. */
   needs(storage: Storage): boolean {
-    return this.readers.has(storage);
+    return counted(this.readers, storage);
   }
 
   /** Says that a node has been visited; `complete` is told the leaves whose gradients are complete. */
   done({ inputs, output }: Node, complete: (leaf: Tensor) => void): void {
     this.forget(output.storage);
-    for (const x of inputs) {
+    for (let k = 0; k < inputs.length; k++) {
+      const x = inputs[k]!;
       this.forget(x.storage);
-      if (x.node === null && this.sources.has(x) && count(this.sources, x, -1) === 0) complete(x);
+      if (x.node === null && counted(this.sources, x) && count(this.sources, x, -1) === 0) complete(x);
     }
   }
 
@@ -99,10 +104,11 @@ export class Remains {
   }
 }
 
-/** Adds to a count, which goes when it is 0; returns it. */
+/** Adds to a count; returns it. One that is 0 stays: a map that shrinks is made anew. */
 function count<K>(counts: Map<K, number>, key: K, by: 1 | -1): number {
   const now = (counts.get(key) ?? 0) + by;
-  if (now > 0) counts.set(key, now);
-  else counts.delete(key);
+  counts.set(key, now);
   return now;
 }
+
+const counted = <K>(counts: ReadonlyMap<K, number>, key: K): boolean => (counts.get(key) ?? 0) > 0;

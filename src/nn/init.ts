@@ -70,7 +70,7 @@ export const ones = (t: Tensor): Tensor => constant(t, 1);
 export function fans(where: string, shape: Shape): { fanIn: number; fanOut: number } {
   if (shape.length < 2)
     throw shapeError(where, `fan in and fan out need at least 2 dimensions, got shape ${showShape(shape)}`);
-  const window = sizeOf(shape.slice(2));
+  const window = sizeOf(shape, 2);
   return { fanIn: shape[1]! * window, fanOut: shape[0]! * window };
 }
 

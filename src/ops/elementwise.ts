@@ -43,21 +43,15 @@ export function unary(
   name: KernelName,
   { vjp, fused, fusedInput, domain = [-2, 2], order = vjp ? undefined : FLAT }: UnaryFacts,
 ): Unary {
+  const kernel = fused ?? fusedInput;
+  const slope = kernel && fusedRow(kernel);
   const row: OpRow<null> = {
     name,
-    shape: ([x]) => x!,
-    forward: (y, [x]) => launch(name, y.storage.address(), x!.storage.address(), y.size),
-    vjp: (g, y, [x]) => [vjp ? vjp(g, y, x!) : null],
-    ...(fused
-      ? { reads: 'output', vjpFused: (g: Tensor, y: Tensor) => [apply(fusedRow(fused), [g, y], null)] }
-      : {}),
-    ...(fusedInput
-      ? {
-          vjpFused: (g: Tensor, _y: Tensor, [x]: readonly Tensor[]) => [
-            apply(fusedRow(fusedInput), [g, x!], null),
-          ],
-        }
-      : {}),
+    shape: (xs) => xs[0]!,
+    forward: (y, xs) => launch(name, y.storage.address(), xs[0]!.storage.address(), y.size),
+    vjp: (g, y, xs) => [vjp ? vjp(g, y, xs[0]!) : null],
+    ...(fused ? { reads: 'output' } : {}),
+    ...(slope ? { vjpFused: (g, y, xs) => [apply(slope, [g, fused ? y : xs[0]!], null)] } : {}),
   };
   const facts: OpFacts = { samples: unarySamples(domain), ...(order ? { order } : {}) };
   return define((x: TensorLike) => apply(row, [asTensor(name, x)], null), facts, row);
@@ -66,9 +60,9 @@ export function unary(
 /** A kernel (out, g, y, n) as a row; used in first-order rules only, so it needs no rule of its own. */
 const fusedRow = (kernel: KernelName): OpRow<null> => ({
   name: kernel,
-  shape: ([g]) => g!,
-  forward: (o, [g, y]) =>
-    launch(kernel, o.storage.address(), g!.storage.address(), y!.storage.address(), o.size),
+  shape: (xs) => xs[0]!,
+  forward: (o, xs) =>
+    launch(kernel, o.storage.address(), xs[0]!.storage.address(), xs[1]!.storage.address(), o.size),
   vjp: () => [null, null],
 });
 

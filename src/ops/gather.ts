@@ -104,8 +104,8 @@ interface Picking {
   n: number;
 }
 
-const outerOf = (shape: Shape, dim: number): number => sizeOf(shape.slice(0, dim));
-const innerOf = (shape: Shape, dim: number): number => sizeOf(shape.slice(dim + 1));
+const outerOf = (shape: Shape, dim: number): number => sizeOf(shape, 0, dim);
+const innerOf = (shape: Shape, dim: number): number => sizeOf(shape, dim + 1);
 const withSize = (shape: Shape, dim: number, n: number): number[] => shape.map((d, k) => (k === dim ? n : d));
 
 /** A pair of rows, each the other's gradient: reading by index, and adding by index into zeros. */

@@ -21,7 +21,7 @@ interface GroupAttrs {
 }
 
 /** [n, c, positions] of [n, c, …]. */
-const layout = (shape: Shape): [number, number, number] => [shape[0]!, shape[1]!, sizeOf(shape.slice(2))];
+const layout = (shape: Shape): [number, number, number] => [shape[0]!, shape[1]!, sizeOf(shape, 2)];
 
 /** Normalises groups of channels; inputs x, then weight and bias where there are any. */
 const groupRow: OpRow<GroupAttrs> = {

@@ -14,46 +14,46 @@ interface Flags {
   tb: boolean;
 }
 
-const matrix = (shape: Shape): [number, number] => shape.slice(-2) as [number, number];
+const rowsOf = (shape: Shape): number => shape[shape.length - 2]!;
+const columnsOf = (shape: Shape): number => shape[shape.length - 1]!;
 const batchOf = (shape: Shape): Shape => shape.slice(0, -2);
-
-/** [m, k, n] of op(a) · op(b). */
-function extents(a: Shape, b: Shape, { ta, tb }: Flags): [number, number, number] {
-  const [ar, ac] = matrix(a);
-  const [br, bc] = matrix(b);
-  return [ta ? ac : ar, ta ? ar : ac, tb ? br : bc];
-}
+/** Elements from one matrix of a batch to the next; 0 where there is one for all. */
+const stepOf = ({ shape }: Tensor): number => (shape.length === 2 ? 0 : rowsOf(shape) * columnsOf(shape));
 
 /** a and b have 2 dimensions, or a batch in front that is the same or that only one of them has. */
 const row: OpRow<Flags> = {
   name: 'matmul',
-  shape: ([a, b], flags) => {
-    const [m, , n] = extents(a!, b!, flags);
-    const [p, q] = [batchOf(a!), batchOf(b!)];
-    return [...(p.length > 0 ? p : q), m, n];
+  shape: (xs, { ta, tb }) => {
+    const a = xs[0]!;
+    const b = xs[1]!;
+    const m = ta ? columnsOf(a) : rowsOf(a);
+    const n = tb ? rowsOf(b) : columnsOf(b);
+    return a.length === 2 && b.length === 2 ? [m, n] : [...batchOf(a.length > 2 ? a : b), m, n];
   },
-  forward: (y, [a, b, bias], flags) => {
-    const [m, k, n] = extents(a!.shape, b!.shape, flags);
-    const batch = sizeOf(batchOf(y.shape));
-    const step = (x: Tensor): number => (x.ndim === 2 ? 0 : x.shape.at(-1)! * x.shape.at(-2)!);
+  forward: (y, xs, { ta, tb }) => {
+    const a = xs[0]!;
+    const b = xs[1]!;
+    const bias = xs[2];
+    const m = rowsOf(y.shape);
+    const n = columnsOf(y.shape);
     launch(
       'matmul',
       y.storage.address(),
-      a!.storage.address(),
-      b!.storage.address(),
+      a.storage.address(),
+      b.storage.address(),
       bias ? bias.storage.address() : 0,
       0,
-      batch,
+      sizeOf(y.shape, 0, y.ndim - 2),
       m,
       n,
-      k,
-      flags.ta ? 1 : 0,
-      flags.tb ? 1 : 0,
-      a!.shape.at(-1)!,
-      b!.shape.at(-1)!,
+      ta ? rowsOf(a.shape) : columnsOf(a.shape),
+      ta ? 1 : 0,
+      tb ? 1 : 0,
+      columnsOf(a.shape),
+      columnsOf(b.shape),
       n,
-      step(a!),
-      step(b!),
+      stepOf(a),
+      stepOf(b),
       m * n,
       0,
     );
@@ -66,6 +66,14 @@ const row: OpRow<Flags> = {
   ],
   direct: true,
 };
+
+/** All dimensions but the last as one: a big product instead of a batch of small ones. */
+const asMatrix = (x: Tensor): Tensor =>
+  x.ndim === 2 ? x : reshape(x, [sizeOf(x.shape, 0, x.ndim - 1), columnsOf(x.shape)]);
+
+/** The rows of `y` where those of `x` were before {@link asMatrix}. */
+const withRowsOf = (x: Tensor, y: Tensor): Tensor =>
+  x.ndim === 2 ? y : reshape(y, [...x.shape.slice(0, -1), columnsOf(y.shape)]);
 
 /** Matrix product as torch.matmul: vectors are rows or columns, leading dimensions are batches and broadcast. */
 export const matmul: Op<(a: TensorLike, b: TensorLike) => Tensor> = define(
@@ -81,24 +89,12 @@ export const matmul: Op<(a: TensorLike, b: TensorLike) => Tensor> = define(
     if (x.ndim === 1) return reshapeResult(matmul(reshape(x, [1, x.size]), y), -2);
     if (y.ndim === 1) return reshapeResult(matmul(x, reshape(y, [y.size, 1])), -1);
     checkInner(x, y);
-    if (y.ndim === 2) {
-      // One big product instead of a batch of small ones.
-      const flat = apply(
-        row,
-        [
-          reshape(
-            x,
-            [-1, x.shape.at(-1)!].map((d) => (d === -1 ? sizeOf(x.shape.slice(0, -1)) : d)),
-          ),
-          y,
-        ],
-        { ta: false, tb: false },
-      );
-      return reshape(flat, [...x.shape.slice(0, -1), y.shape[1]!]);
-    }
+    if (y.ndim === 2) return withRowsOf(x, apply(row, [asMatrix(x), y], { ta: false, tb: false }));
     const batch = broadcastShapes('matmul', batchOf(x.shape), batchOf(y.shape));
     const whole = (t: Tensor): Tensor =>
-      t.ndim === 2 || sameShape(batchOf(t.shape), batch) ? t : broadcastTo(t, [...batch, ...matrix(t.shape)]);
+      t.ndim === 2 || sameShape(batchOf(t.shape), batch)
+        ? t
+        : broadcastTo(t, [...batch, rowsOf(t.shape), columnsOf(t.shape)]);
     return apply(row, [whole(x), whole(y)], { ta: false, tb: false });
   },
   {
@@ -150,7 +146,7 @@ export const matmul: Op<(a: TensorLike, b: TensorLike) => Tensor> = define(
 );
 
 function checkInner(x: Tensor, y: Tensor): void {
-  const [k, [r, c]] = [x.shape.at(-1)!, matrix(y.shape)];
+  const [k, r, c] = [columnsOf(x.shape), rowsOf(y.shape), columnsOf(y.shape)];
   if (k === r) return;
   const hint =
     k === c
@@ -175,25 +171,22 @@ const reshapeResult = (t: Tensor, at: -1 | -2): Tensor =>
 /** x Wᵀ + bias over the last dimension of x: weight is [out, in], bias [out]; torch's F.linear. */
 export const linear: Op<(x: TensorLike, weight: TensorLike, bias?: TensorLike | null) => Tensor> = define(
   (x: TensorLike, weight: TensorLike, bias: TensorLike | null = null): Tensor => {
-    const [t, w] = [asTensor('linear', x), asTensor('linear', weight)];
-    const width = t.shape.at(-1);
-    if (w.ndim !== 2 || width !== w.shape[1])
+    const t = asTensor('linear', x);
+    const w = asTensor('linear', weight);
+    if (w.ndim !== 2 || t.shape.at(-1) !== w.shape[1])
       throw shapeError(
         'linear',
         `inner sizes differ, input ${showShape(t.shape)}, weight ${showShape(w.shape)} (weight is [out, in])`,
       );
     const b = bias === null ? null : asTensor('linear', bias);
-    if (b && !sameShape(b.shape, [w.shape[0]!]))
+    if (b && (b.ndim !== 1 || b.size !== w.shape[0]))
       throw shapeError(
         'linear',
         `bias ${showShape(b.shape)} does not fit weight ${showShape(w.shape)}`,
         `it needs shape [${w.shape[0]}]`,
       );
-    const flat = reshape(t, [sizeOf(t.shape.slice(0, -1)), width!]);
-    return reshape(apply(row, b ? [flat, w, b] : [flat, w], { ta: false, tb: true }), [
-      ...t.shape.slice(0, -1),
-      w.shape[0]!,
-    ]);
+    const rows = asMatrix(t);
+    return withRowsOf(t, apply(row, b ? [rows, w, b] : [rows, w], { ta: false, tb: true }));
   },
   {
     samples: () => [

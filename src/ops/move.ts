@@ -43,8 +43,11 @@ export const reshape: Op<(x: TensorLike, shape: Shape) => Tensor> = define(
 );
 
 function resolve(t: Tensor, shape: Shape): Shape {
-  const known = sizeOf(shape.filter((d) => d !== -1));
-  const holes = shape.filter((d) => d === -1).length;
+  let known = 1;
+  let holes = 0;
+  for (let k = 0; k < shape.length; k++)
+    if (shape[k] === -1) holes++;
+    else known *= shape[k]!;
   const fits = holes === 0 ? known === t.size : holes === 1 && known > 0 && t.size % known === 0;
   if (!fits)
     throw shapeError(
@@ -64,7 +67,7 @@ export const flatten: Op<(x: TensorLike, start?: number, end?: number) => Tensor
     if (t.ndim === 0) return reshape(t, [1]);
     const [a, b] = [checkDim('flatten', start, t.ndim), checkDim('flatten', end, t.ndim)];
     if (a > b) throw rangeError('flatten', `start ${start} comes after end ${end}`);
-    return reshape(t, [...t.shape.slice(0, a), sizeOf(t.shape.slice(a, b + 1)), ...t.shape.slice(b + 1)]);
+    return reshape(t, [...t.shape.slice(0, a), sizeOf(t.shape, a, b + 1), ...t.shape.slice(b + 1)]);
   },
   { samples: () => [{ shapes: [[2, 3, 2]], call: (x) => flatten(x, 1) }] },
 );

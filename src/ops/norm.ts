@@ -16,7 +16,7 @@ interface BatchAttrs {
 }
 
 /** [n, c, positions] of [n, c, …]. */
-const layout = (shape: Shape): [number, number, number] => [shape[0]!, shape[1]!, sizeOf(shape.slice(2))];
+const layout = (shape: Shape): [number, number, number] => [shape[0]!, shape[1]!, sizeOf(shape, 2)];
 
 /** Normalises over batch and positions with the batch's own statistics; inputs x, weight, bias. */
 const batchRow: OpRow<BatchAttrs> = {

@@ -165,7 +165,7 @@ export const adaptiveAvgPool2d: Op<(x: TensorLike, size: Pair) => Tensor> = defi
     // The mean is separable: one product with a matrix of window weights for each side.
     const h = asTensor('adaptiveAvgPool2d', windowMatrix(t.shape[2]!, out[0]));
     const w = transpose(windowMatrix(t.shape[3]!, out[1]));
-    const rows = matmul(reshape(t, [sizeOf(t.shape.slice(0, 2)), t.shape[2]!, t.shape[3]!]), w);
+    const rows = matmul(reshape(t, [sizeOf(t.shape, 0, 2), t.shape[2]!, t.shape[3]!]), w);
     return reshape(matmul(h, rows), [t.shape[0]!, t.shape[1]!, ...out]);
   },
   {

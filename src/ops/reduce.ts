@@ -30,20 +30,25 @@ const countOf = (shape: Shape, dims: readonly number[]): number => dims.reduce((
 function launchReduction(kernel: KernelName, y: Tensor, x: Tensor, dims: readonly number[]): void {
   if (dims.length === 0)
     return launch('copy', y.storage.address(), x.storage.address(), 1, 1, 1, x.size, 0, 0, 0, 1, 0, 0, 0, 1);
-  let shape = [...x.shape];
   let from = x.storage;
-  let left = [...dims];
-  while (left.length > 0) {
-    let first = left.length - 1;
-    while (first > 0 && left[first - 1] === left[first]! - 1) first--;
-    const [a, b] = [left[first]!, left[left.length - 1]! + 1];
-    left = left.slice(0, first);
-    const outer = sizeOf(shape.slice(0, a));
-    const inner = sizeOf(shape.slice(b));
-    const to = left.length === 0 ? y.storage : Storage.inScope(outer * inner);
-    launch(kernel, to.address(), from.address(), outer, sizeOf(shape.slice(a, b)), inner);
+  // Dimensions behind a run stay, unless they were reduced.
+  let inner = sizeOf(x.shape, dims.at(-1)! + 1);
+  for (let last = dims.length - 1; last >= 0;) {
+    let first = last;
+    while (first > 0 && dims[first - 1] === dims[first]! - 1) first--;
+    const outer = sizeOf(x.shape, 0, dims[first]!);
+    const to = first === 0 ? y.storage : Storage.inScope(outer * inner);
+    launch(
+      kernel,
+      to.address(),
+      from.address(),
+      outer,
+      sizeOf(x.shape, dims[first]!, dims[last]! + 1),
+      inner,
+    );
     from = to;
-    shape = [...shape.slice(0, a), ...shape.slice(b)];
+    last = first - 1;
+    if (last >= 0) inner *= sizeOf(x.shape, dims[last]! + 1, dims[first]!);
   }
 }
 
@@ -275,9 +280,9 @@ const cumsumRow: OpRow<Along> = {
       'cumsum',
       y.storage.address(),
       x!.storage.address(),
-      sizeOf(shape.slice(0, dim)),
+      sizeOf(shape, 0, dim),
       shape[dim] ?? 1,
-      sizeOf(shape.slice(dim + 1)),
+      sizeOf(shape, dim + 1),
       reverse ? 1 : 0,
     );
   },

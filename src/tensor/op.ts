@@ -1,10 +1,11 @@
 // What an op row is, and how one is applied. A row is the only place where an op's facts stand: shape rule, forward,
 // gradient rules, samples and error cases. Gradient rules are written in ops, so they can be differentiated again.
+import { currentScope, openScope } from '../memory/arena.js';
 import type { Storage } from '../memory/storage.js';
 import { watcher } from '../memory/watcher.js';
 import { showShape } from './errors.js';
 import type { Shape } from './shape.js';
-import { blank, inSomeScope, Tensor, type Node } from './tensor.js';
+import { blank, Tensor, type Node } from './tensor.js';
 
 /** A gradient that is 0 outside a slice: `g` lies from `start` on along `dim`. The sweep joins such slices. */
 export class Piece {
@@ -93,11 +94,15 @@ export function deferEffects<T>(fn: () => T): [result: T, settle: () => void] {
 }
 
 /** Sum of the versions of the tensors' storages: grows when any of them changes in place. */
-export const versionOf = (xs: readonly Tensor[]): number => xs.reduce((sum, x) => sum + x.storage.version, 0);
+export function versionOf(xs: readonly Tensor[]): number {
+  let sum = 0;
+  for (let k = 0; k < xs.length; k++) sum += xs[k]!.storage.version;
+  return sum;
+}
 
 /** Runs a row on tensors and records it if a gradient may be asked for. */
 export function apply<A>(row: OpRow<A>, xs: readonly Tensor[], attrs: A): Tensor {
-  if (watcher !== null) for (const x of xs) if (x.node === null) watcher.leaf(x);
+  if (watcher !== null) for (let k = 0; k < xs.length; k++) if (xs[k]!.node === null) watcher.leaf(xs[k]!);
   const shape = row.shape(
     xs.map((x) => x.shape),
     attrs,
@@ -108,15 +113,16 @@ export function apply<A>(row: OpRow<A>, xs: readonly Tensor[], attrs: A): Tensor
 }
 
 function compute<A>(row: OpRow<A>, shape: Shape, xs: readonly Tensor[], attrs: A): Tensor {
-  let extra: readonly Storage[] | void;
-  return inSomeScope(
-    () => {
-      const y = blank(shape);
-      if (y.size > 0) extra = row.forward(y, xs, attrs);
-      return y;
-    },
-    (y) => [y.storage, ...(extra ?? [])],
-  );
+  const own = currentScope() ? null : openScope();
+  try {
+    const y = blank(shape);
+    const extra = y.size > 0 ? row.forward(y, xs, attrs) : undefined;
+    // Nobody else's scope is open: what is needed later becomes ordinary memory.
+    if (own) for (const storage of [y.storage, ...(extra ?? [])]) storage.leaveHeap();
+    return y;
+  } finally {
+    own?.end();
+  }
 }
 
 function record<A>(row: OpRow<A>, xs: readonly Tensor[], attrs: A, y: Tensor): void {
@@ -127,12 +133,18 @@ function record<A>(row: OpRow<A>, xs: readonly Tensor[], attrs: A, y: Tensor): v
 }
 
 /** Says which values the node needs for its gradient rule, and lets go of those that nobody is known to need. */
-function settleMemory({ row, inputs, attrs, output, version }: Node): void {
-  const { reads, cheap = false } = row;
-  for (const { storage } of inputs)
+function settleMemory(node: Node): void {
+  const { reads, cheap = false } = node.row;
+  for (let k = 0; k < node.inputs.length; k++) {
+    const { storage } = node.inputs[k]!;
     if (reads === 'none' || reads === 'output') storage.letGo();
     else storage.remake = null;
-  if (!cheap || reads === undefined || reads === 'output') return;
+  }
+  if (cheap && reads !== undefined && reads !== 'output') makeRepeatable(node);
+}
+
+/** Lets the values of an op's output be computed again. */
+function makeRepeatable({ row, inputs, attrs, output, version }: Node): void {
   output.storage.remake = (place) => {
     if (versionOf(inputs) !== version)
       throw new Error(

@@ -3,11 +3,20 @@ import { describe, rangeError, shapeError, showShape, typeError } from './errors
 
 export type Shape = readonly number[];
 
-/** Number of elements. */
-export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
+// The small ones are asked several times an op, so they are loops: a callback would be garbage of every call.
 
-export const sameShape = (a: Shape, b: Shape): boolean =>
-  a.length === b.length && a.every((d, k) => d === b[k]);
+/** Number of elements, of dimensions `from … to` if they are given. */
+export function sizeOf(shape: Shape, from = 0, to = shape.length): number {
+  let n = 1;
+  for (let k = from; k < to; k++) n *= shape[k]!;
+  return n;
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  if (a.length !== b.length) return false;
+  for (let k = 0; k < a.length; k++) if (a[k] !== b[k]) return false;
+  return true;
+}
 
 /** Row-major strides in elements. */
 export function stridesOf(shape: Shape): number[] {
@@ -59,7 +68,7 @@ export function checkDims(where: string, dims: Dims, ndim: number): number[] {
   const list = (typeof dims === 'number' ? [dims] : [...(dims as readonly number[])]).map((d) =>
     checkDim(where, d, ndim),
   );
-  if (new Set(list).size !== list.length)
+  if (list.length > 1 && new Set(list).size !== list.length)
     throw rangeError(where, `dims ${showShape(list)} name a dimension twice`);
   return list.filter((d) => d < ndim).sort((a, b) => a - b);
 }
