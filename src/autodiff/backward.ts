@@ -105,7 +105,8 @@ export function sweep(
       : gradSlot;
   const all = withRecording(options.createGraph, () => {
     outputs.forEach((t, k) => grads.add(t, seeds[k]!));
-    for (const node of order) {
+    for (let k = 0; k < order.length; k++) {
+      const node = order[k]!;
       const g = grads.get(node);
       if (g && !wanted?.has(node)) grads.delete(node);
       if (g) pull(node, g, grads, wanted, { createGraph: options.createGraph, placeOf });

@@ -32,8 +32,8 @@ export const leaves = (sig: string, cost: number): Split => ({
 /** The work of a call in nanoseconds of one thread. */
 export function workOf({ work, over, cost }: Split, args: readonly number[]): number {
   let units = cost;
-  for (const place of work) units *= args[place]!;
-  if (over) for (const place of over) units /= args[place]!;
+  for (let k = 0; k < work.length; k++) units *= args[work[k]!]!;
+  if (over) for (let k = 0; k < over.length; k++) units /= args[over[k]!]!;
   return units;
 }
 

@@ -292,7 +292,8 @@ export class Optimizer<O extends BaseOptions = BaseOptions> {
     const next: Job[] = [];
     for (const { group, segment, update: old } of jobs) {
       const { steps } = this.flats[group]!;
-      const [t, kind] = [steps[segment.first]!, this.kindOf(group, segment.first)];
+      const t = steps[segment.first]!;
+      const kind = this.kindOf(group, segment.first);
       for (let i = segment.first + 1; i <= segment.last; i++)
         if (steps[i] !== t || this.kindOf(group, i) !== kind) return null;
       const update = this.updateOf(group, segment.first, options[group]!, t + 1);

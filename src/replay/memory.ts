@@ -1,6 +1,6 @@
 // The memory plan: buffers whose lives do not meet share memory. Nothing but offsets comes out of this.
 import { ALIGNMENT } from '../memory/heap.js';
-import { accesses, launchesOf, ONCE, type Graph } from './graph.js';
+import { accesses, launchesOf, ONCE, type Graph, type Launch } from './graph.js';
 
 export interface MemoryPlan {
   /** Distance of each buffer from the start of the plan's block; -1 for one that nothing uses. */
@@ -29,16 +29,19 @@ function livesOf({ instructions, buffers, outputs }: Graph): Life[] {
     first: AFTER,
     last: BEFORE,
   }));
+  const touch = (launch: Launch, from: number, to: number): void => {
+    const all = accesses(launch);
+    for (let k = 0; k < all.length; k++) {
+      const life = lives[all[k]!.owner];
+      if (!life) continue;
+      life.first = Math.min(life.first, from);
+      life.last = Math.max(life.last, to);
+    }
+  };
   instructions.forEach((instruction, k) => {
     // What is computed once is there before the first run, and stays.
     const once = instruction.part === ONCE;
-    for (const launch of launchesOf(instruction))
-      accesses(launch).forEach(({ owner }) => {
-        const life = lives[owner];
-        if (!life) return;
-        life.first = Math.min(life.first, once ? BEFORE : k);
-        life.last = Math.max(life.last, once ? AFTER : k);
-      });
+    launchesOf(instruction).forEach((launch) => touch(launch, once ? BEFORE : k, once ? AFTER : k));
   });
   for (const life of lives) {
     const { source, constant } = buffers[life.buffer]!;

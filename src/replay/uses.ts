@@ -68,9 +68,9 @@ export class Draft {
   }
 
   replace(at: number, launch: Single | null): void {
-    const old = this.launches[at]!;
-    for (const { owner } of accesses(old)) {
-      const list = this.uses[owner - OUTSIDE]!;
+    const old = accesses(this.launches[at]!);
+    for (let k = 0; k < old.length; k++) {
+      const list = this.uses[old[k]!.owner - OUTSIDE]!;
       const first = list.findIndex((use) => use.at === at);
       if (first >= 0) list.splice(first, 1);
     }

@@ -50,15 +50,19 @@ function fold(draft: Draft, at: number, rule: Rule): void {
   if (uses[0]!.at !== at || !reader?.reads) return;
   const next = draft.launches[reader.at]!;
   const folded = next.part === product.part ? rule(product, next, reader.arg) : null;
-  if (!folded) return;
+  if (!folded || !mayMove(draft, next, reader.at, at)) return;
+  draft.replace(reader.at, null);
+  draft.replace(at, { ...folded, origins: [...product.origins, ...next.origins] });
+}
+
+/** Whether what the launch at `from` does may be done by the one at `to`. */
+function mayMove(draft: Draft, next: Single, from: number, to: number): boolean {
   const [result, ...read] = accesses(next);
   // The product writes the result earlier than it was written, and reads the rest earlier than it was read; its first sums lie
   // where the result will be before the last of the rest is read.
-  const early = draft.of(result!.owner).some((use) => use.at < reader.at && use.at >= at);
-  const late = read.some((access) => draft.touched(access, at, reader.at, true) || overlap(access, result!));
-  if (!draft.isComputed(result!.owner) || result!.from !== 0 || early || late) return;
-  draft.replace(reader.at, null);
-  draft.replace(at, { ...folded, origins: [...product.origins, ...next.origins] });
+  const early = draft.of(result!.owner).some((use) => use.at < from && use.at >= to);
+  const late = read.some((access) => draft.touched(access, to, from, true) || overlap(access, result!));
+  return draft.isComputed(result!.owner) && result!.from === 0 && !early && !late;
 }
 
 const withActivation: Rule = (product, next) => {

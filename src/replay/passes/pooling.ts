@@ -11,7 +11,9 @@ const SPREAD = { GX: 0, G: 1 } as const;
 const SLOPE = { GX: 0, G: 1, Y: 2, N: 3 } as const;
 
 export function rectifyAfterPooling(draft: Draft): Draft {
-  const found = draft.launches.flatMap((launch, at) => (launch && matchAt(draft, launch, at)) ?? []);
+  const found = draft.launches.flatMap((launch, at) =>
+    launch?.kernel === 'relu' ? (matchAt(draft, launch, at) ?? []) : [],
+  );
   if (found.length === 0) return draft;
   const buffers = draft.graph.buffers.slice();
   const instead = new Map<number, readonly Single[]>();
@@ -41,8 +43,7 @@ interface Match {
 
 /** A relu at this place whose only other readers are a max pooling and, perhaps, its own slope. */
 function matchAt(draft: Draft, launch: Single, relu: number): Match | null {
-  if (launch.kernel !== 'relu' || !draft.isInner(launch.owners[RELU.Y]!) || launch.args[RELU.Y] !== 0)
-    return null;
+  if (!draft.isInner(launch.owners[RELU.Y]!) || launch.args[RELU.Y] !== 0) return null;
   const readers = draft.of(launch.owners[RELU.Y]!).filter((use) => use.at !== relu);
   const pool = readers.find((use) => isUse(draft, use, 'maxPool2d', POOL.X));
   const slope = readers.find((use) => isUse(draft, use, 'reluGrad', SLOPE.Y));
