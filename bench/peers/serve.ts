@@ -1,6 +1,7 @@
 // What the JavaScript peers share: reads one line of JSON a work, writes one with the samples, with the growth of the
 // process, or with a reason. Does for them what peer.py does for those in Python.
 import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
 import { measure } from '../measure.js';
 import { UNKNOWN_WORK, type Answer, type Question } from '../peer.js';
 import { peakMemory, residentMemory } from './resident.js';
@@ -15,10 +16,14 @@ const LONG = 2;
 /** Calls before memory counts as steady: compiled, recorded, replayed. */
 const SETTLING = 5;
 /**
- * Calls of the first work, before anything is measured. V8's young generation grows over many calls, whatever they do, and stays;
- * after five of them most of what a small net seemed to need was that.
+ * Calls of the first work, before anything is measured. V8's young generation grows over many calls, whatever they do, and stays,
+ * and its compiler takes thousands to be done with code that every net runs; after five calls most of what a small net seemed
+ * to need was that.
  */
-const WARMING = 1000;
+const WARMING = 3000;
+
+/** Milliseconds in which threads of the runtime end what they have begun. */
+const PAUSE = 200;
 
 /** What was called once, as that may have compiled it. */
 interface Timed {
@@ -86,8 +91,10 @@ class Server {
   private async growth({ kind, args, first, steps = 0 }: Question): Promise<Answer> {
     const before = first && this.make(first.kind, first.args);
     if (before) await time(before, WARMING);
-    // Garbage in the base would hide growth.
+    // Garbage in the base would hide growth, and so would what V8's own threads still hold to compile the first net. In this
+    // order: after a pause the collector would make the young generation small again.
     globalThis.gc?.();
+    await setTimeout(PAUSE);
     const base = residentMemory();
     const run = this.make(kind, args);
     if (!run) return { absent: UNKNOWN_WORK };
