@@ -4,6 +4,7 @@
 import { Few, few } from './convFew';
 import { gradInput } from './convInput';
 import { gradWeight } from './convWeight';
+import { depthwise, isDepthwise } from './depthwise';
 import { Epilogue, RELU } from './epilogue';
 import { Conv } from './geometry';
 import { Part } from './part';
@@ -66,6 +67,7 @@ export function conv2d(
   const size = Conv.oh * Conv.ow;
   if (n * k * size <= 0) return;
   const away = residual ? residual - y : 0;
+  if (isDepthwise()) return depthwise(y, x, wt, bias, away, act);
   if (r * s <= MOST_TAPS) Few.forward();
   if (suitsWinograd(Conv.cg, Conv.kg, Conv.oh, Conv.ow)) {
     const last = Part.to(Conv.kg, PART);

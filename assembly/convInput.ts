@@ -1,6 +1,7 @@
 // The gradient of a convolution by its input, which is also the transposed convolution: W' · columns(g), or the other way round
 // where there are steps (fold.ts), so that no product is with a zero that they put there.
 import { Few, few } from './convFew';
+import { depthwiseInput, isDepthwise } from './depthwise';
 import { fold, foldFits } from './fold';
 import { Conv } from './geometry';
 import { INPUT, plain } from './plain';
@@ -51,6 +52,7 @@ export function gradInput(gx: usize, g: usize, wt: usize): void {
   const unit = usize(Conv.cg * taps) << 2;
   if (Conv.k == 0 || Conv.oh < 1 || Conv.ow < 1 || taps > MOST_TAPS || unit > CAPACITY)
     return unpacked(gx, g, wt);
+  if (isDepthwise()) return depthwiseInput(gx, g, wt);
   Few.backward();
   if (suitsWinograd(Conv.kg, Conv.cg, Conv.h, Conv.w)) winogradInput(gx, g, wt);
   else if (suitsFold()) fold(gx, g, wt);

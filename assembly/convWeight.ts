@@ -2,6 +2,8 @@
 // Both lie position after position, the gradient in place and the rows in copies of the image, so nothing else is packed.
 import { Conv } from './geometry';
 import { Copies } from './copies';
+import { isDepthwise } from './depthwise';
+import { depthwiseWeight } from './depthwiseWeight';
 import { Dots } from './dots';
 import { Part } from './part';
 import { plain, WEIGHT } from './plain';
@@ -101,6 +103,7 @@ export function gradWeight(gw: usize, x: usize, g: usize): void {
   const row = Conv.cg * taps;
   const some = Conv.n * size > 0 && Conv.kg > 0 && Conv.cg > 0;
   if (some && suitsWinogradWeight()) return winogradWeight(gw, x, g);
+  if (some && isDepthwise()) return depthwiseWeight(gw, x, g);
   const fast = some && taps <= MOST_TAPS;
   if (fast) Block.choose();
   if (!fast || Block.channels == 0) {

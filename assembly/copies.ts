@@ -1,5 +1,6 @@
 // Copies of a piece of an image, padded, one for each column of the window and each phase of the steps: what a tap reads for
 // neighbouring outputs stands side by side there, row after row. So a tap is an offset, and vectors run on from row to row.
+import { Lines } from './lines';
 import { Scratch } from './scratch';
 
 /** More rows of a window than this take the plain path. */
@@ -95,15 +96,15 @@ export class Copies {
 
   /** One copy: its first pixel is (y, x0) of the image. */
   private static column(to: usize, x: usize, y: i32, x0: i32): void {
-    const first = x0 < 0 ? (Copies.sw - 1 - x0) / Copies.sw : 0;
-    const last = x0 < Copies.w ? min(Copies.cols, (Copies.w - 1 - x0) / Copies.sw + 1) : 0;
+    const first = Lines.first(x0, Copies.sw, Copies.cols);
+    const last = Lines.end(x0, Copies.sw, Copies.cols, Copies.w);
     if (first >= last) return;
     if (Copies.sh == 1 && Copies.sw == 1 && Copies.cols == Copies.w) return Copies.shifted(to, x, y, x0);
     const from = x + (usize(x0 + first * Copies.sw) << 2);
     const row = usize(Copies.cols) << 2;
     to += usize(first) << 2;
     for (const end = to + Copies.plane; to < end; to += row, y += Copies.sh)
-      if (u32(y) < u32(Copies.h)) Copies.line(to, from + (usize(y * Copies.w) << 2), last - first);
+      if (u32(y) < u32(Copies.h)) Lines.copy(to, from + (usize(y * Copies.w) << 2), Copies.sw, last - first);
   }
 
   /** Rows as wide as the image's are one run; what comes from the row before or behind is set to zero again. */
@@ -117,35 +118,11 @@ export class Copies {
     to += usize(first) * row;
     const end = to + usize(last - first) * row;
     const from = x + usize(y + first) * row + behind;
-    Copies.line(to + before, from, i32((end - to - before - behind) >> 2));
+    Lines.copy(to + before, from, 1, i32((end - to - before - behind) >> 2));
     for (let q: usize = 0; q < before; q += 4) Copies.clear(to + q, end, row);
     for (let q = row - behind; q < row; q += 4) Copies.clear(to + q, end, row);
   }
   private static clear(to: usize, end: usize, step: usize): void {
     for (; to < end; to += step) f32.store(to, 0);
-  }
-
-  /** The last vector overlaps the one before it. */
-  private static line(to: usize, from: usize, count: i32): void {
-    const end = to + (usize(count) << 2);
-    const last = end - 16;
-    if (count >= 4 && Copies.sw == 1) {
-      for (; to + 48 < last; to += 64, from += 64) {
-        v128.store(to, v128.load(from));
-        v128.store(to, v128.load(from, 16), 16);
-        v128.store(to, v128.load(from, 32), 32);
-        v128.store(to, v128.load(from, 48), 48);
-      }
-      for (; to < last; to += 16, from += 16) v128.store(to, v128.load(from));
-      v128.store(last, v128.load(from - (to - last)));
-    } else if (count >= 4 && Copies.sw == 2) {
-      for (; to < last; to += 16, from += 32) Copies.halve(to, from);
-      Copies.halve(last, from - 2 * (to - last));
-    } else
-      for (const step = usize(Copies.sw) << 2; to < end; to += 4, from += step) f32.store(to, f32.load(from));
-  }
-  /** Four of seven pixels: an eighth may lie outside. */
-  @inline private static halve(to: usize, from: usize): void {
-    v128.store(to, i32x4.shuffle(v128.load(from), v128.load(from, 12), 0, 2, 5, 7));
   }
 }

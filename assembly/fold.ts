@@ -3,6 +3,7 @@
 // with padding or with a zero that the steps put there.
 import { Copies } from './copies';
 import { Conv } from './geometry';
+import { Lines } from './lines';
 import { product } from './matmul';
 import { Rows } from './rows';
 import { Scratch } from './scratch';
@@ -30,14 +31,6 @@ class Fold {
     return Scratch.spare() + ROOM + 256;
   }
 
-  /** The first of `n` outputs whose pixel, x and `step` pixels more for each, is not before the image; and the one behind the last. */
-  @inline private static low(x: i32, step: i32, n: i32): i32 {
-    return x < 0 ? min(n, (step - 1 - x) / step) : 0;
-  }
-  @inline private static high(x: i32, step: i32, n: i32, size: i32): i32 {
-    return x < size ? min(n, (size - 1 - x) / step + 1) : 0;
-  }
-
   /**
    * Adds tap t of `rows` rows of outputs, the first of them row i, or, of steps of 2, that tap and the next one, whose pixels
    * lie between. Returns how many taps these were.
@@ -46,14 +39,14 @@ class Fold {
     const sw = Conv.sw;
     const y = i * Conv.sh + (t / Conv.s) * Conv.dh - Conv.ph;
     const x = (t % Conv.s) * Conv.dw - Conv.pw;
-    const top = Fold.low(y, Conv.sh, rows);
-    const bottom = Fold.high(y, Conv.sh, rows, Conv.h);
-    const left = Fold.low(x, sw, Conv.ow);
-    const right = Fold.high(x, sw, Conv.ow, Conv.w);
+    const top = Lines.first(y, Conv.sh, rows);
+    const bottom = Lines.end(y, Conv.sh, rows, Conv.h);
+    const left = Lines.first(x, sw, Conv.ow);
+    const right = Lines.end(x, sw, Conv.ow, Conv.w);
     const two = sw == 2 && Conv.dw == 1 && (t % Conv.s) + 1 < Conv.s;
     // What the second tap has before the first one, and the first behind the second.
-    const start = two ? Fold.low(x + 1, sw, Conv.ow) : left;
-    const end = two ? Fold.high(x + 1, sw, Conv.ow, Conv.w) : right;
+    const start = two ? Lines.first(x + 1, sw, Conv.ow) : left;
+    const end = two ? Lines.end(x + 1, sw, Conv.ow, Conv.w) : right;
     const line = usize(Conv.ow) << 2;
     const step = usize(Conv.sh * Conv.w) << 2;
     gx += usize((y + top * Conv.sh) * Conv.w + x) << 2;

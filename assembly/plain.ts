@@ -1,6 +1,7 @@
 // The three convolutions without packing, one weight after the other over whole rows of pixels: for windows that the
 // tables of the fast paths would not hold, and for gradients by the input of depthwise ones in steps.
 import { Conv } from './geometry';
+import { Lines } from './lines';
 import { Part } from './part';
 import { Lanes } from './simd';
 
@@ -29,8 +30,8 @@ export function plain(kind: i32, x: usize, wt: usize, y: usize): void {
 function tap(kind: i32, x: usize, wt: usize, y: usize, dy: i32, dx: i32): void {
   const step = Conv.sw;
   // The outputs j whose pixel j step + dx lies in the image's width.
-  const first = dx < 0 ? (step - 1 - dx) / step : 0;
-  const count = Conv.w > dx ? min(Conv.ow, (Conv.w - 1 - dx) / step + 1) - first : 0;
+  const first = Lines.first(dx, step, Conv.ow);
+  const count = Lines.end(dx, step, Conv.ow, Conv.w) - first;
   if (count <= 0) return;
   const weight = f32.load(wt);
   let total: f64 = 0;

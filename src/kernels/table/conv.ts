@@ -118,6 +118,14 @@ const CONVS: KernelCase[] = [
   { args: [2, 2, 12, 20, 2, 5, 5, 1, 2, 2, 2, 1, 1, 2] },
   { args: [1, 2, 12, 34, 2, 5, 5, 2, 1, 3, 1, 1, 2, 2] },
   { args: [1, 3, 9, 18, 3, 3, 3, 2, 2, 3, 4, 2, 2, 3] },
+  // Strips of four columns: one, two that overlap, some between them; planes of one row and one channel; steps of 2, even sizes.
+  { args: [2, 2, 3, 4, 2, 3, 3, 1, 1, 1, 1, 1, 1, 2] },
+  { args: [3, 2, 1, 5, 2, 3, 3, 1, 1, 1, 1, 1, 1, 2] },
+  { args: [2, 1, 7, 8, 1, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
+  { args: [2, 3, 8, 15, 3, 3, 3, 1, 1, 1, 1, 1, 1, 3] },
+  { args: [2, 2, 2, 8, 2, 3, 3, 2, 2, 1, 1, 1, 1, 2] },
+  { args: [2, 2, 6, 10, 2, 3, 3, 2, 2, 1, 1, 1, 1, 2] },
+  { args: [1, 3, 8, 30, 3, 3, 3, 2, 2, 1, 1, 1, 1, 3] },
   // Images for 3 channels and from 1, whose gradients have few channels.
   { args: [2, 3, 20, 35, 12, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
   { args: [2, 1, 20, 35, 12, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
@@ -157,11 +165,11 @@ const madds = (at: number): Pick<Split, 'work' | 'over' | 'cost'> => ({
   over: [at + 7, at + 8, at + 13],
   cost: 0.05,
 });
-/** By images; a single one by outputs, unless it is in groups. */
+/** By images; a single one by outputs, unless it is in groups of several. */
 function imagesOrOutputs(v: readonly number[]): Cut | 'inside' | null {
   const q = conv(v);
   if (q.n > 1) return along(v, 0, [q.k * q.oh * q.ow, q.c * q.h * q.w, 0, 0, q.k * q.oh * q.ow]);
-  return q.groups > 1 ? null : 'inside';
+  return q.groups > 1 && (q.groups < q.c || q.groups < q.k) ? null : 'inside';
 }
 
 export const convolution = {
