@@ -3,16 +3,25 @@
 import { Copies } from './copies';
 import { Conv } from './geometry';
 import { Epilogue, RELU } from './epilogue';
+import { Lines } from './lines';
 import { Rows } from './rows';
 import { Scratch } from './scratch';
 import { MOST_TAPS } from './window';
 
-/** Bytes for copies. */
+/** Bytes for copies, and for sums that are longer than the outputs. */
 const ROOM: usize = 1 << 20;
+const SUMS: usize = ROOM - 8192;
 /** With more terms what a tile reads leaves L1, and packing takes little of the time, unless it is for a few outputs. */
 const MOST_TERMS: i32 = 160;
 const FEW_OUTPUTS: i32 = 8;
 const MOST_TERMS_OF_FEW: i32 = 1024;
+
+/** Costs of a vector in multiply-adds, by the time they take: a term of a sum, the rest of a sum, and a copied vector. */
+class Cost {
+  static TERM: f64 = 1.08;
+  static SUM: f64 = 5;
+  static COPY: f64 = 3;
+}
 
 /** One convolution as it is computed here: a gradient by the input in steps of 1 is one too, of what it is given. */
 export class Few {
@@ -64,11 +73,27 @@ export class Few {
   /** As many rows at a time as there is room for. */
   private static cut(): void {
     Few.direct = Copies.none();
+    Copies.shared = Few.shares();
     Few.rows = Few.oh;
     for (; Few.rows > 1; Few.rows = (Few.rows + 1) >> 1) {
       Copies.cut(Few.rows, Few.ow);
       if (Few.direct || usize(Few.ins) * Copies.channel <= ROOM) break;
     }
+  }
+  /** Whether it costs less to sum what rows of a shared copy have beyond the outputs than to make more copies. */
+  private static shares(): bool {
+    if (Few.direct || Copies.sh > 1 || Copies.sw > 1) return false;
+    const room = usize(Few.outs * Few.oh * (Few.ow + Copies.reach())) << 2 <= SUMS;
+    return room && Few.cost(true) < Few.cost(false);
+  }
+  /** What a vector of positions costs, all outputs together, where copies are shared or not. */
+  static cost(shared: bool): f64 {
+    const outs = f64(Few.outs);
+    const sums = outs * (f64(Few.terms()) * Cost.TERM + Cost.SUM);
+    const copy = Few.direct ? 0 : f64(Few.ins) * Cost.COPY;
+    if (!shared) return sums + f64(Copies.s) * copy;
+    const longer = f64(Few.ow + Copies.reach()) / f64(Few.ow);
+    return longer * (sums + copy) + outs * Cost.COPY;
   }
   @inline static terms(): i32 {
     return Few.ins * Copies.r * Copies.s;
@@ -84,14 +109,14 @@ export class Few {
     if (!Few.direct && usize(Few.ins) * Copies.channel > ROOM) return false;
     const least = ((Few.oh - 1) % Few.rows) + 1;
     Few.list();
-    return Rows.fits(min(Few.rows, least) * Few.ow, Few.outs);
+    return Rows.fits(min(Few.rows, least) * Copies.pitch, Few.outs);
   }
   /** Tells where rows lie. */
   static list(): void {
     const taps = Copies.r * Copies.s;
     Rows.ins = Few.ins;
     Rows.taps = taps;
-    Rows.rows = Few.ins * (Few.direct ? 1 : Copies.s * Copies.phases);
+    Rows.rows = Few.ins * (Few.direct ? 1 : Copies.count());
     Rows.channel = Few.direct ? usize(Copies.h * Copies.w) << 2 : Copies.channel;
     if (taps <= MOST_TAPS)
       for (let t = 0; t < taps; t++)
@@ -130,10 +155,24 @@ export function few(
           from = copies;
         }
         const to = y + usize(q) * Few.to + usize(g * Few.outs + first) * Few.outPlane();
-        Rows.run(to + down, Few.outPlane(), from, last - first, rows * Few.ow, lowest);
+        sums(to + down, from, last - first, rows, lowest);
         if (away || act > RELU)
           Epilogue.finish(to + down, Few.outPlane(), last - first, rows * Few.ow, 0, away, act);
       }
     }
+  }
+}
+
+/** `outs` outputs of a piece of `rows` rows. Those of a shared copy are cut from longer ones. */
+function sums(y: usize, x: usize, outs: i32, rows: i32, lowest: f32): void {
+  if (!Copies.shared) return Rows.run(y, Few.outPlane(), x, outs, rows * Few.ow, lowest);
+  const count = rows * Copies.pitch;
+  let from = Scratch.spare() + ROOM + 64;
+  Rows.run(from, usize(count) << 2, x, outs, count, lowest);
+  const line = usize(Few.ow) << 2;
+  for (; outs > 0; outs--, y += Few.outPlane()) {
+    let to = y;
+    for (let i = 0; i < rows; i++, to += line, from += usize(Copies.pitch) << 2)
+      Lines.copy(to, from, 1, Few.ow);
   }
 }

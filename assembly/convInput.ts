@@ -1,6 +1,7 @@
 // The gradient of a convolution by its input, which is also the transposed convolution: W' · columns(g), or the other way round
 // where there are steps (fold.ts), so that no product is with a zero that they put there.
 import { Few, few } from './convFew';
+import { Copies } from './copies';
 import { depthwiseInput, isDepthwise } from './depthwise';
 import { fold, foldFits } from './fold';
 import { Conv } from './geometry';
@@ -27,11 +28,8 @@ class Unit {
   }
 }
 
-/** Costs as in winograd.ts, which see: of the sums of taps, each on its way into the image, and of few terms. */
-class Cost {
-  static TAP: f64 = 4;
-  static COPY: f64 = 3;
-}
+/** What a sum of a tap costs on its way into the image, in multiply-adds of vectors as in convFew.ts. */
+const TAP: f64 = 4;
 
 /** Whether taps are better summed one by one and then added: where there are steps, much padding, or few channels. */
 function suitsFold(): bool {
@@ -40,11 +38,10 @@ function suitsFold(): bool {
   if (Conv.sh > 1 || Conv.sw > 1) return Conv.kg >= 4;
   const taps = f64(Conv.r * Conv.s);
   const outs = f64(Conv.kg);
-  const folded = f64(Conv.oh * Conv.ow * Conv.cg) * taps * (outs * 1.1 + Cost.TAP);
+  const folded = f64(Conv.oh * Conv.ow * Conv.cg) * taps * (outs * 1.1 + TAP);
   const terms = taps * outs;
-  const few = f64(Conv.cg) * (terms * 1.08 + 5) + outs * f64(Conv.s) * Cost.COPY;
   const packed = f64((Conv.cg + 1) & ~1) * (terms + 6) + terms * 4;
-  return folded < f64(Conv.h * Conv.w) * (Few.fits() ? few : packed);
+  return folded < f64(Conv.h * Conv.w) * (Few.fits() ? Few.cost(Copies.shared) : packed);
 }
 
 export function gradInput(gx: usize, g: usize, wt: usize): void {

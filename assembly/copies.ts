@@ -1,5 +1,7 @@
-// Copies of a piece of an image, padded, one for each column of the window and each phase of the steps: what a tap reads for
-// neighbouring outputs stands side by side there, row after row. So a tap is an offset, and vectors run on from row to row.
+// Copies of a piece of an image, padded, in which what a tap reads for neighbouring outputs stands side by side, row after row:
+// a tap is an offset, and vectors run on from row to row. Each column of the window and each phase of the steps has its copy,
+// whose rows are as long as those of outputs. Or, in steps of 1, all columns share one: its rows are longer by what a window
+// reaches, and the sums are as long as they.
 import { Lines } from './lines';
 import { Scratch } from './scratch';
 
@@ -21,6 +23,9 @@ export class Copies {
   /** Rows and columns of the piece, in outputs. It has all columns unless it is of one row. */
   static rows: i32 = 0;
   static cols: i32 = 0;
+  /** Whether columns of the window share a copy, and how long rows of copies are. */
+  static shared: bool = false;
+  static pitch: i32 = 0;
   /** Rows of the window that lie whole steps apart are one phase; where it begins stands in a table. */
   static phases: i32 = 0;
   /** Bytes of a copy, and from one channel's copies to the next: an odd number of cache lines, or they would share sets. */
@@ -38,6 +43,7 @@ export class Copies {
     Copies.pw = pw;
     Copies.dh = dh;
     Copies.dw = dw;
+    Copies.shared = false;
     Copies.phases = 0;
     for (let u = 0; u < r; u++) {
       const a = (u * dh) % sh;
@@ -65,8 +71,20 @@ export class Copies {
   static cut(rows: i32, cols: i32): void {
     Copies.rows = rows;
     Copies.cols = cols;
-    Copies.plane = usize(Copies.lines() * cols) << 2;
-    Copies.channel = ((Copies.plane * usize(Copies.s * Copies.phases) + 63) & ~63) | 64;
+    Copies.pitch = Copies.shared ? cols + Copies.reach() : cols;
+    Copies.plane = usize(Copies.lines() * Copies.pitch) << 2;
+    Copies.channel = ((Copies.plane * usize(Copies.count()) + 63) & ~63) | 64;
+  }
+  /** Copies of a channel. */
+  @inline static count(): i32 {
+    return Copies.columns() * Copies.phases;
+  }
+  @inline private static columns(): i32 {
+    return Copies.shared ? 1 : Copies.s;
+  }
+  /** Columns from the first of a window to the last. */
+  @inline static reach(): i32 {
+    return (Copies.s - 1) * Copies.dw;
   }
   /** Rows of a copy. */
   @inline private static lines(): i32 {
@@ -75,7 +93,8 @@ export class Copies {
   /** Where tap (u, v) finds the first output's pixel, in bytes from a channel's copies. */
   static tap(u: i32, v: i32): usize {
     const k = load<i32>(Copies.table() + (usize(MOST_ROWS + u) << 2));
-    const down = usize(((u * Copies.dh) / Copies.sh) * Copies.cols) << 2;
+    const down = usize(((u * Copies.dh) / Copies.sh) * Copies.pitch) << 2;
+    if (Copies.shared) return usize(k) * Copies.plane + down + (usize(v * Copies.dw) << 2);
     return usize(v * Copies.phases + k) * Copies.plane + down;
   }
 
@@ -83,7 +102,7 @@ export class Copies {
   static fill(to: usize, x: usize, channels: i32, i: i32, j: i32): void {
     for (; channels > 0; channels--, to += Copies.channel, x += usize(Copies.h * Copies.w) << 2) {
       let at = to;
-      for (let v = 0; v < Copies.s; v++)
+      for (let v = 0; v < Copies.columns(); v++)
         for (let k = 0; k < Copies.phases; k++, at += Copies.plane)
           Copies.column(
             at,
@@ -96,12 +115,12 @@ export class Copies {
 
   /** One copy: its first pixel is (y, x0) of the image. */
   private static column(to: usize, x: usize, y: i32, x0: i32): void {
-    const first = Lines.first(x0, Copies.sw, Copies.cols);
-    const last = Lines.end(x0, Copies.sw, Copies.cols, Copies.w);
+    const first = Lines.first(x0, Copies.sw, Copies.pitch);
+    const last = Lines.end(x0, Copies.sw, Copies.pitch, Copies.w);
     if (first >= last) return;
-    if (Copies.sh == 1 && Copies.sw == 1 && Copies.cols == Copies.w) return Copies.shifted(to, x, y, x0);
+    if (Copies.sh == 1 && Copies.sw == 1 && Copies.pitch == Copies.w) return Copies.shifted(to, x, y, x0);
     const from = x + (usize(x0 + first * Copies.sw) << 2);
-    const row = usize(Copies.cols) << 2;
+    const row = usize(Copies.pitch) << 2;
     to += usize(first) << 2;
     for (const end = to + Copies.plane; to < end; to += row, y += Copies.sh)
       if (u32(y) < u32(Copies.h)) Lines.copy(to, from + (usize(y * Copies.w) << 2), Copies.sw, last - first);

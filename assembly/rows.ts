@@ -9,8 +9,8 @@ const TERMS: usize = 1 << 20;
 const NEAR: usize = 24576;
 /** Positions of a tile. */
 const TILE: i32 = 16;
-/** Positions of the tile of a last output alone. */
-const LONG: i32 = 32;
+/** Positions of the tile of a last output alone: V8 11 has no register for an eighth sum beside seven vectors that it loads first. */
+const LONG: i32 = ASC_FEATURE_RELAXED_SIMD ? 32 : 28;
 
 export class Rows {
   /** Rows that are distinct: channels, and copies of each. */
@@ -67,7 +67,9 @@ export class Rows {
   /** `outs` outputs `ld` bytes apart at `count` positions: max(sum + bias, lowest). */
   static run(y: usize, ld: usize, x: usize, outs: i32, count: i32, lowest: f32): void {
     const size = Rows.pair();
-    const some = max(2 * LONG, i32(NEAR / usize(max(1, Rows.rows) << 2)) & ~(LONG - 1));
+    const most = i32(NEAR / usize(max(1, Rows.rows) << 2));
+    const tile = outs > 1 ? 2 * TILE : LONG;
+    const some = max(2 * tile, most - (most % tile));
     for (let p = 0; p < count; p += some) {
       const end = min(count, p + some);
       let terms = Rows.list();
@@ -136,7 +138,7 @@ export class Rows {
     }
   }
 
-  /** The output that an odd number leaves, 32 positions at a time. */
+  /** The output that an odd number leaves. */
   private static one(
     y: usize,
     x: usize,
@@ -171,7 +173,7 @@ export class Rows {
         p4 = Lanes.madd(a, v128.load(row, 64), p4);
         p5 = Lanes.madd(a, v128.load(row, 80), p5);
         p6 = Lanes.madd(a, v128.load(row, 96), p6);
-        p7 = Lanes.madd(a, v128.load(row, 112), p7);
+        if (LONG == 32) p7 = Lanes.madd(a, v128.load(row, 112), p7);
       }
       const a = v128.load32_splat(terms);
       v128.store(y + at, f32x4.pmax(f32x4.add(a, p0), low));
@@ -181,7 +183,7 @@ export class Rows {
       v128.store(y + at, f32x4.pmax(f32x4.add(a, p4), low), 64);
       v128.store(y + at, f32x4.pmax(f32x4.add(a, p5), low), 80);
       v128.store(y + at, f32x4.pmax(f32x4.add(a, p6), low), 96);
-      v128.store(y + at, f32x4.pmax(f32x4.add(a, p7), low), 112);
+      if (LONG == 32) v128.store(y + at, f32x4.pmax(f32x4.add(a, p7), low), 112);
     }
   }
 }
