@@ -6,11 +6,27 @@ import { Lanes } from './simd';
 /** Bytes for the lists. */
 const TERMS: usize = 1 << 20;
 /** What is read of all rows between two outputs stays in L1. */
-const NEAR: usize = 24576;
+const NEAR: usize = 16384;
 /** Positions of a tile. */
 const TILE: i32 = 16;
 /** Positions of the tile of a last output alone: V8 11 has no register for an eighth sum beside seven vectors that it loads first. */
 const LONG: i32 = ASC_FEATURE_RELAXED_SIMD ? 32 : 28;
+
+/** Shapes of a tile: two outputs, or a long run of one. */
+@final
+@unmanaged
+class Pair {
+  @inline pair(): bool {
+    return true;
+  }
+}
+@final
+@unmanaged
+class Single {
+  @inline pair(): bool {
+    return false;
+  }
+}
 
 export class Rows {
   /** Rows that are distinct: channels, and copies of each. */
@@ -75,15 +91,18 @@ export class Rows {
       let terms = Rows.list();
       let to = y;
       for (let f = 0; f < outs; f += 2, terms += size, to += 2 * ld) {
-        if (f + 1 < outs) Rows.two(to, to + ld, x, terms, size, p, end, count, lowest);
-        else if (count >= LONG) Rows.one(to, x, terms, size, p, end, count, lowest);
-        else Rows.two(to, Scratch.tall(), x, terms, size, p, end, count, lowest);
+        if (f + 1 < outs) Rows.tiles<Pair>(to, to + ld, x, terms, size, p, end, count, lowest);
+        else if (count >= LONG) Rows.tiles<Single>(to, to + 64, x, terms, size, p, end, count, lowest);
+        else Rows.tiles<Pair>(to, Scratch.tall(), x, terms, size, p, end, count, lowest);
       }
     }
   }
 
-  /** The positions p to `end`, sixteen at a time; a last tile of all `count` overlaps the one before it. */
-  private static two(
+  /**
+   * The positions p to `end`, a tile of shape S at a time; a last tile of all `count` overlaps the one before it. `z` is the second
+   * output, or the second half of a tile of the only one.
+   */
+  private static tiles<S>(
     y: usize,
     z: usize,
     x: usize,
@@ -94,11 +113,13 @@ export class Rows {
     count: i32,
     lowest: f32,
   ): void {
+    const pair = changetype<S>(0).pair();
+    const tile = pair ? TILE : LONG;
     const zero = f32x4.splat(0);
     const low = f32x4.splat(lowest);
     const last = terms + size;
-    for (; p < end; p += TILE) {
-      const at = usize(min(p, count - TILE)) << 2;
+    for (; p < end; p += tile) {
+      const at = usize(min(p, count - tile)) << 2;
       const from = x + at;
       let p0 = zero;
       let p1 = zero;
@@ -111,22 +132,22 @@ export class Rows {
       for (let t = terms + 16; t < last; t += 16) {
         const row = from + load<usize>(t);
         const a = v128.load32_splat(t, 4);
-        const b = v128.load32_splat(t, 8);
+        const b = pair ? v128.load32_splat(t, 8) : a;
         const x0 = v128.load(row);
         p0 = Lanes.madd(a, x0, p0);
-        q0 = Lanes.madd(b, x0, q0);
+        q0 = Lanes.madd(b, pair ? x0 : v128.load(row, 64), q0);
         const x1 = v128.load(row, 16);
         p1 = Lanes.madd(a, x1, p1);
-        q1 = Lanes.madd(b, x1, q1);
+        q1 = Lanes.madd(b, pair ? x1 : v128.load(row, 80), q1);
         const x2 = v128.load(row, 32);
         p2 = Lanes.madd(a, x2, p2);
-        q2 = Lanes.madd(b, x2, q2);
+        q2 = Lanes.madd(b, pair ? x2 : v128.load(row, 96), q2);
         const x3 = v128.load(row, 48);
         p3 = Lanes.madd(a, x3, p3);
-        q3 = Lanes.madd(b, x3, q3);
+        if (pair || LONG == 32) q3 = Lanes.madd(b, pair ? x3 : v128.load(row, 112), q3);
       }
       const a = v128.load32_splat(terms);
-      const b = v128.load32_splat(terms, 4);
+      const b = pair ? v128.load32_splat(terms, 4) : a;
       v128.store(y + at, f32x4.pmax(f32x4.add(a, p0), low));
       v128.store(y + at, f32x4.pmax(f32x4.add(a, p1), low), 16);
       v128.store(y + at, f32x4.pmax(f32x4.add(a, p2), low), 32);
@@ -134,56 +155,7 @@ export class Rows {
       v128.store(z + at, f32x4.pmax(f32x4.add(b, q0), low));
       v128.store(z + at, f32x4.pmax(f32x4.add(b, q1), low), 16);
       v128.store(z + at, f32x4.pmax(f32x4.add(b, q2), low), 32);
-      v128.store(z + at, f32x4.pmax(f32x4.add(b, q3), low), 48);
-    }
-  }
-
-  /** The output that an odd number leaves. */
-  private static one(
-    y: usize,
-    x: usize,
-    terms: usize,
-    size: usize,
-    p: i32,
-    end: i32,
-    count: i32,
-    lowest: f32,
-  ): void {
-    const zero = f32x4.splat(0);
-    const low = f32x4.splat(lowest);
-    const last = terms + size;
-    for (; p < end; p += LONG) {
-      const at = usize(min(p, count - LONG)) << 2;
-      const from = x + at;
-      let p0 = zero;
-      let p1 = zero;
-      let p2 = zero;
-      let p3 = zero;
-      let p4 = zero;
-      let p5 = zero;
-      let p6 = zero;
-      let p7 = zero;
-      for (let t = terms + 16; t < last; t += 16) {
-        const row = from + load<usize>(t);
-        const a = v128.load32_splat(t, 4);
-        p0 = Lanes.madd(a, v128.load(row), p0);
-        p1 = Lanes.madd(a, v128.load(row, 16), p1);
-        p2 = Lanes.madd(a, v128.load(row, 32), p2);
-        p3 = Lanes.madd(a, v128.load(row, 48), p3);
-        p4 = Lanes.madd(a, v128.load(row, 64), p4);
-        p5 = Lanes.madd(a, v128.load(row, 80), p5);
-        p6 = Lanes.madd(a, v128.load(row, 96), p6);
-        if (LONG == 32) p7 = Lanes.madd(a, v128.load(row, 112), p7);
-      }
-      const a = v128.load32_splat(terms);
-      v128.store(y + at, f32x4.pmax(f32x4.add(a, p0), low));
-      v128.store(y + at, f32x4.pmax(f32x4.add(a, p1), low), 16);
-      v128.store(y + at, f32x4.pmax(f32x4.add(a, p2), low), 32);
-      v128.store(y + at, f32x4.pmax(f32x4.add(a, p3), low), 48);
-      v128.store(y + at, f32x4.pmax(f32x4.add(a, p4), low), 64);
-      v128.store(y + at, f32x4.pmax(f32x4.add(a, p5), low), 80);
-      v128.store(y + at, f32x4.pmax(f32x4.add(a, p6), low), 96);
-      if (LONG == 32) v128.store(y + at, f32x4.pmax(f32x4.add(a, p7), low), 112);
+      if (pair || LONG == 32) v128.store(z + at, f32x4.pmax(f32x4.add(b, q3), low), 48);
     }
   }
 }
