@@ -34,8 +34,7 @@ const TAP: f64 = 4;
 /** Whether taps are better summed one by one and then added: where there are steps, much padding, or few channels. */
 function suitsFold(): bool {
   if (!foldFits()) return false;
-  // A tap of a depthwise window is a single product: that is no work to fold.
-  if (Conv.sh > 1 || Conv.sw > 1) return Conv.kg >= 4;
+  if (Conv.sh > 1 || Conv.sw > 1) return true;
   const taps = f64(Conv.r * Conv.s);
   const outs = f64(Conv.kg);
   const folded = f64(Conv.oh * Conv.ow * Conv.cg) * taps * (outs * 1.1 + TAP);
