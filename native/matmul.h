@@ -77,31 +77,36 @@ struct Block {
 static void productRows(const MatrixProduct& q, const Block& s, i64 i, i64 rows, const float* a, i64 step,
                         const float* next) {
   const bool packed = factorsOf(q) == Factors::packed;
-  const TileKernel wide = packed ? tileOf<ByTerm, TILE_VECTORS>(rows)
-                          : q.ta ? tileOf<ByFarTerm, TILE_VECTORS>(rows)
-                                 : tileOf<ByRow, TILE_VECTORS>(rows),
+  const TileKernel two = packed ? tileOf<ByTerm, TILE_VECTORS>(rows)
+                         : q.ta ? tileOf<ByFarTerm, TILE_VECTORS>(rows)
+                                : tileOf<ByRow, TILE_VECTORS>(rows),
                    ahead = tileOf<ByRowAhead, TILE_VECTORS>(rows);
-  const TileKernel narrow = q.ta ? tileOf<ByTerm, 1>(rows) : tileOf<ByRow, 1>(rows);
+  const TileKernel one = q.ta ? tileOf<ByTerm, 1>(rows) : tileOf<ByRow, 1>(rows);
   const float* bias = q.end.bias ? q.end.bias + s.j : nullptr;
   Target target{nullptr, q.ldc, nullptr, W, s.p == 0, s.p + s.terms == q.k, &q.end};
+  const auto run = [&](TileKernel kernel, const float* from, i64 ldb, i64 first, i64 lanes) {
+    target.c = q.c + i * q.ldc + s.j + first;
+    target.bias = bias ? bias + first : nullptr;
+    target.lanes = static_cast<int>(lanes);
+    kernel(s.terms, a, step, from, ldb, target);
+  };
   i64 fetched = 0;
-  const auto walk = [&](const float* from, i64 ldb, i64 panel, i64 first, i64 count) {
-    for (; count > 0; count -= TILE_COLS, first += TILE_COLS, from += panel) {
-      const bool full = count > W;
-      target.c = q.c + i * q.ldc + s.j + first;
-      target.bias = bias ? bias + first : nullptr;
-      target.lanes = static_cast<int>(least(W, full ? count - W : count));
-      if (next && fetched < TILE_ROWS) {
-        // Each of the first panels brings a row.
-        target.ahead = next + fetched++ * q.lda;
-        ahead(s.terms, a, step, from, ldb, target);
-        continue;
-      }
-      (full ? wide : narrow)(s.terms, a, step, from, ldb, target);
+  const auto walk = [&](const float* from, i64 ldb, i64 panel, i64 first, i64 last) {
+    for (; first < last; first += TILE_COLS, from += panel) {
+      const i64 count = least(TILE_COLS, last - first);
+      // Each of the first panels brings a row.
+      const bool fetches = next && count > W && fetched < TILE_ROWS;
+      if (fetches) target.ahead = next + fetched++ * q.lda;
+      run(fetches ? ahead : count > W ? two : one, from, ldb, first, count > W ? count - W : count);
     }
   };
-  walk(s.b, q.ldb, TILE_COLS, 0, s.direct);
-  walk(s.packed, TILE_COLS, s.terms * TILE_COLS, s.direct, s.cols - s.direct);
+  i64 first = 0;
+  if (const int vectors = q.ta ? TILE_VECTORS : widestOf(rows); vectors > TILE_VECTORS)
+    for (const TileKernel wide = wideTileOf<ByRow>(vectors, rows); s.direct - first >= vectors * W;
+         first += vectors * W)
+      run(wide, s.b + first, q.ldb, first, W);
+  walk(s.b + first, q.ldb, TILE_COLS, first, s.direct);
+  walk(s.packed, TILE_COLS, s.terms * TILE_COLS, s.direct, s.cols);
 }
 
 /** Tiles of rows [first, last) over a block. */
