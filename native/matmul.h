@@ -11,25 +11,29 @@ namespace THALWEG_NAMESPACE {
 /** Terms summed in registers before C is touched: a tile's factors take two thirds of L1, through which
  * panels of B pass. The number does not ask for the caches, because it decides about the last bits. */
 constexpr i64 TERMS = 512;
-/** Columns of B that are packed at a time: its terms take three quarters of L2. */
-INLINE i64 blockCols(const Context& cx, i64 k) {
+/** Columns of B that are taken at a time: their terms take three quarters of L2 when packed, half of it where
+ * they lie, as those share it with others. */
+INLINE i64 blockCols(const Context& cx, i64 k, bool inPlace) {
   const i64 panel = most(1, least(k, TERMS)) * TILE_COLS * static_cast<i64>(sizeof(float));
-  return most(1, cx.l2 * 3 / 4 / panel) * TILE_COLS;
+  return most(1, cx.l2 / 4 * (inPlace ? 2 : 3) / panel) * TILE_COLS;
 }
 /** Tiles of A that are packed at a time: their rows are read side by side, and TERMS of them stay in L2. */
 constexpr i64 FACTOR_TILES = 8;
+/** Reals of a page of memory. */
+constexpr i64 PAGE = 1024;
 /** Multiplications that are worth a second thread: two threads pay from about n = 64. */
 constexpr i64 PRODUCT_GRAIN = 1 << 17;
 
-/** Whether B is read where it is: it must lie in rows, and a block of its terms stay in L2 beside A and C,
- * unless few rows of C read it. Rows that begin inside a cache line cost two accesses a load: packing them
- * pays earlier. */
+/** Whether B is read where it is. It must lie in rows. Its tiles ask for B's rows themselves, so they may
+ * come from beyond L2; but rows a page apart compete for the same few places of L1, and rows that begin
+ * inside a cache line cost two accesses a load. Those are packed, unless they stay in L2 beside A and C or
+ * few rows of C read them. */
 INLINE bool readsInPlace(const Context& cx, const MatrixProduct& q, i64 rows) {
+  if (q.tb) return false;
   const bool aligned = q.ldb % LINE == 0;
-  const i64 row = q.n * static_cast<i64>(sizeof(float)), block = least(q.k, TERMS) * row;
-  const bool stays =
-      q.ldb <= 1024 && (aligned ? q.k * row <= cx.l2 * 4 / 5 && block <= cx.l2 / 2 : q.k * row <= cx.l2 / 4);
-  return !q.tb && (stays || rows <= (aligned ? 4 : 3) * TILE_ROWS);
+  const i64 bytes = q.k * q.n * static_cast<i64>(sizeof(float));
+  if (q.ldb < PAGE && aligned) return true;
+  return (q.ldb <= PAGE && bytes <= cx.l2 / (aligned ? 2 : 4)) || rows <= (aligned ? 4 : 3) * TILE_ROWS;
 }
 
 /** Elements of a transposed A that are read where they lie: two megabytes, which L2 may hold; pieces of rows
@@ -61,7 +65,8 @@ INLINE i64 factorScratch(Factors how, i64 terms) {
 
 /** Scratch that a range of `cols` columns of a product needs, in reals. */
 INLINE i64 scratchOf(const Context& cx, const MatrixProduct& q, i64 cols) {
-  const i64 terms = least(q.k, TERMS), panels = terms * roundUp(least(cols, blockCols(cx, q.k)), TILE_COLS);
+  const i64 terms = least(q.k, TERMS),
+            panels = terms * roundUp(least(cols, blockCols(cx, q.k, false)), TILE_COLS);
   return roundUp(panels + factorScratch(factorsOf(q), terms) + 2 * W, 1024);
 }
 
@@ -72,15 +77,23 @@ struct Block {
   const float *b, *packed;
 };
 
-/** One tile of rows, i to i + rows, over all columns of a block. `a` is where the tile's factors begin,
- * `next` where the rows of a further tile do, or null. */
+/** What tiles fetch into L2 while they sum: `left` times a line for each term, `step` reals apart, the next
+ * time `next` reals on. */
+struct Fetch {
+  const float* at;
+  i64 left, next, step;
+};
+
+/** One tile of rows, i to i + rows, over all columns of a block. `a` is where the tile's factors begin. */
 static void productRows(const MatrixProduct& q, const Block& s, i64 i, i64 rows, const float* a, i64 step,
-                        const float* next) {
+                        Fetch& fetch) {
   const bool packed = factorsOf(q) == Factors::packed;
   const TileKernel two = packed ? tileOf<ByTerm, TILE_VECTORS>(rows)
                          : q.ta ? tileOf<ByFarTerm, TILE_VECTORS>(rows)
                                 : tileOf<ByRow, TILE_VECTORS>(rows),
-                   ahead = tileOf<ByRowAhead, TILE_VECTORS>(rows);
+                   fetching = packed ? tileOf<Fetching<ByTerm>, TILE_VECTORS>(rows)
+                              : q.ta ? tileOf<Fetching<ByFarTerm>, TILE_VECTORS>(rows)
+                                     : tileOf<Fetching<ByRow>, TILE_VECTORS>(rows);
   const TileKernel one = q.ta ? tileOf<ByTerm, 1>(rows) : tileOf<ByRow, 1>(rows);
   const float* bias = q.end.bias ? q.end.bias + s.j : nullptr;
   Target target{nullptr, q.ldc, nullptr, W, s.p == 0, s.p + s.terms == q.k, &q.end};
@@ -90,14 +103,18 @@ static void productRows(const MatrixProduct& q, const Block& s, i64 i, i64 rows,
     target.lanes = static_cast<int>(lanes);
     kernel(s.terms, a, step, from, ldb, target);
   };
-  i64 fetched = 0;
   const auto walk = [&](const float* from, i64 ldb, i64 panel, i64 first, i64 last) {
     for (; first < last; first += TILE_COLS, from += panel) {
-      const i64 count = least(TILE_COLS, last - first);
-      // Each of the first panels brings a row.
-      const bool fetches = next && count > W && fetched < TILE_ROWS;
-      if (fetches) target.ahead = next + fetched++ * q.lda;
-      run(fetches ? ahead : count > W ? two : one, from, ldb, first, count > W ? count - W : count);
+      const i64 count = least(TILE_COLS, last - first), lanes = count > W ? count - W : count;
+      if (count <= W || fetch.left == 0) {
+        run(count > W ? two : one, from, ldb, first, lanes);
+        continue;
+      }
+      target.ahead = fetch.at;
+      target.aheadStep = fetch.step;
+      fetch.at += fetch.next;
+      --fetch.left;
+      run(fetching, from, ldb, first, lanes);
     }
   };
   i64 first = 0;
@@ -109,24 +126,35 @@ static void productRows(const MatrixProduct& q, const Block& s, i64 i, i64 rows,
   walk(s.packed, TILE_COLS, s.terms * TILE_COLS, s.direct, s.cols);
 }
 
+/** The `rows` rows of A from i on, of which a block takes the terms from p on: they come with the block's
+ * first panels. A line of A has one term of 16 rows, or 16 of one. */
+INLINE Fetch rowsOf(const MatrixProduct& q, i64 i, i64 rows, i64 p) {
+  if (i + rows > q.m) return {};
+  if (q.ta) return {q.a + p * q.lda + i, ceilDiv(rows, LINE) + 1, LINE, q.lda};
+  return {q.a + i * q.lda + p, rows, q.lda, 1};
+}
+
 /** Tiles of rows [first, last) over a block. */
 static void productGroup(const MatrixProduct& q, const Block& s, i64 first, i64 last, i64 tiles,
                          float* factors) {
   const Factors how = factorsOf(q);
   const float* a = q.a + (q.ta ? s.p * q.lda + first : first * q.lda + s.p);
-  if (how == Factors::packed) packFactors(factors, a, q.lda, s.terms, last - first, tiles);
-  const bool fetches = !q.ta && s.cols >= TILE_ROWS * TILE_COLS;
+  Fetch fetch{};
+  if (how == Factors::packed) {
+    packFactors(factors, a, q.lda, s.terms, last - first, tiles);
+    fetch = rowsOf(q, last, last - first, s.p);
+  }
   for (i64 t = 0; t < tiles; ++t) {
     const i64 at = tileStart(last - first, tiles, t), rows = tileStart(last - first, tiles, t + 1) - at;
-    // The rows after these; the last tile of all has none.
-    const float* next = fetches && first + at + rows + TILE_ROWS <= q.m ? a + (at + rows) * q.lda : nullptr;
+    const bool pays = q.ta || s.cols >= TILE_ROWS * TILE_COLS;
+    if (how != Factors::packed && pays) fetch = rowsOf(q, first + at + rows, TILE_ROWS, s.p);
     if (how == Factors::packed) {
-      productRows(q, s, first + at, rows, factors + t * FACTOR_STEP * s.terms, FACTOR_STEP, nullptr);
+      productRows(q, s, first + at, rows, factors + t * FACTOR_STEP * s.terms, FACTOR_STEP, fetch);
     } else if (how == Factors::copied) {
       copyRows(factors, copiedStep(s.terms), a + at * q.lda, q.lda, rows, s.terms);
-      productRows(q, s, first + at, rows, factors, copiedStep(s.terms), next);
+      productRows(q, s, first + at, rows, factors, copiedStep(s.terms), fetch);
     } else {
-      productRows(q, s, first + at, rows, a + at * (q.ta ? 1 : q.lda), q.lda, next);
+      productRows(q, s, first + at, rows, a + at * (q.ta ? 1 : q.lda), q.lda, fetch);
     }
   }
 }
@@ -158,9 +186,10 @@ static void productRange(const Context& cx, const MatrixProduct& q, i64 i0, i64 
     dotRange(q, i0, i1, j0, j1);
     return;
   }
-  const i64 width = roundUp(ceilDiv(j1 - j0, ceilDiv(j1 - j0, blockCols(cx, q.k))), TILE_COLS);
-  const i64 depth = q.k == 0 ? 0 : roundUp(ceilDiv(q.k, ceilDiv(q.k, TERMS)), 16);
   const bool inPlace = readsInPlace(cx, q, i1 - i0);
+  const i64 room = blockCols(cx, q.k, inPlace),
+            width = roundUp(ceilDiv(j1 - j0, ceilDiv(j1 - j0, room)), TILE_COLS);
+  const i64 depth = q.k == 0 ? 0 : roundUp(ceilDiv(q.k, ceilDiv(q.k, TERMS)), 16);
   for (i64 j = j0; j < j1; j += width) {
     i64 p = 0;
     do {

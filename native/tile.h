@@ -2,6 +2,7 @@
 // summed in the order of the terms by the same operations in every variant, so cutting C differently changes
 // no bit.
 #pragma once
+#include <type_traits>
 #include <utility>
 
 #include "control.h"
@@ -72,8 +73,9 @@ struct Target {
   int lanes;
   bool first, last;
   const Ending* end;
-  /** What ByRowAhead brings into L2: as many reals as there are terms. */
+  /** What Fetching brings into L2: for each term a line, so many reals after the one before. */
   const float* ahead = nullptr;
+  i64 aheadStep = 0;
   /** Whether sums go to C as they are, in whole vectors. */
   bool isPlain() const {
     return lanes == W && first && end->alpha == 1.0f && end->beta == 0.0f &&
@@ -219,7 +221,7 @@ INLINE vf factorAt(const float* p, i64 bytes) {
 struct ByRow {
   const float *p, *q;
   i64 one, three, five;
-  INLINE_MEMBER ByRow(const float* a, i64 step, const float* = nullptr)
+  INLINE_MEMBER ByRow(const float* a, i64 step)
       : p(a), q(a + 7 * step), one(step * static_cast<i64>(sizeof(float))), three(3 * one), five(5 * one) {}
   INLINE_MEMBER vf at(int i) const {
     const float* from = i < 7 ? p : q;
@@ -250,22 +252,11 @@ struct ByRow {
   INLINE_MEMBER void ask() const {}
 };
 
-/** As ByRow, and brings a row of the next tile meanwhile: at 1024 and 2048 rows, which come from beyond L2,
- * products gain 2 and 4 %. */
-struct ByRowAhead : ByRow {
-  const float* ahead;
-  INLINE_MEMBER ByRowAhead(const float* a, i64 s, const float* next) : ByRow(a, s), ahead(next) {}
-  template <int R>
-  INLINE_MEMBER void ask() {
-    __builtin_prefetch(ahead++, 0, 2);
-  }
-};
-
 /** A's rows lie side by side, its terms `step` apart: a transposed operand, or a packed one. */
 struct ByTerm {
   const float* p;
   i64 step;
-  INLINE_MEMBER ByTerm(const float* a, i64 s, const float* = nullptr) : p(a), step(s) {}
+  INLINE_MEMBER ByTerm(const float* a, i64 s) : p(a), step(s) {}
   INLINE_MEMBER vf at(int i) const { return factorAt(p + i); }
   template <int R>
   INLINE_MEMBER void ask() const {}
@@ -283,6 +274,22 @@ struct ByFarTerm : ByTerm {
   INLINE_MEMBER void ask() const {
     __builtin_prefetch(p + NEAR * step);
     __builtin_prefetch(p + NEAR * step + R - 1);
+  }
+};
+
+/** As A, and fetches what a later tile reads: at 1024 and 2048 rows, which come from beyond L2, products gain
+ * 2 and 4 %. */
+template <class A>
+struct Fetching : A {
+  const float* ahead;
+  i64 by;
+  INLINE_MEMBER Fetching(const float* a, i64 step, const Target& t)
+      : A(a, step), ahead(t.ahead), by(t.aheadStep) {}
+  template <int R>
+  INLINE_MEMBER void ask() {
+    A::template ask<R>();
+    __builtin_prefetch(ahead, 0, 2);
+    ahead += by;
   }
 };
 
@@ -314,7 +321,12 @@ INLINE void addTerm(vf (&acc)[R][V], A& from, const float* b) {
 template <class A, int R, int V>
 static void tile(i64 terms, const float* a, i64 step, const float* b, i64 ldb, const Target& t) {
   vf acc[R][V] = {};
-  A from(a, step, t.ahead);
+  A from = [&] {
+    if constexpr (std::is_constructible_v<A, const float*, i64, const Target&>)
+      return A(a, step, t);
+    else
+      return A(a, step);
+  }();
   // A residual is needed at the end only; by then it has come. C is not asked for: in L2 it comes in time by
   // itself, and products with 64 terms lost 5 % by asking.
   if (t.last && t.end->after.residual) askFor(t.end->after.residualFor(t.c), t.ldc, R, V * W);
