@@ -151,10 +151,11 @@ template <class How, int R, int V>
 INLINE void finishAs(How last, vf (&acc)[R][V], const Target& t) {
   const Ending& end = *t.end;
   const float alpha = end.alpha, beta = t.first ? end.beta : 1.0f;
-  const auto each = [&](const auto& f) { eachSum(acc, last, t.c, t.ldc, f); };
+  // Inlined, or the sums lose their registers.
+  const auto each = [&](const auto& f) __attribute__((always_inline)) { eachSum(acc, last, t.c, t.ldc, f); };
   if (alpha != 1.0f) each([=](vf& x, auto, float*, int) { x *= alpha; });
   if (beta != 0.0f) each([=](vf& x, auto how, float* c, int) { x += how.load(c) * beta; });
-  const auto rectify = [&] {
+  const auto rectify = [&]() __attribute__((always_inline)) {
     if (t.last && end.after.act == RELU) each([](vf& x, auto, float*, int) { x = activate(RELU, x); });
   };
   const float* bias = t.bias;
