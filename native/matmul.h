@@ -118,10 +118,9 @@ static void productRows(const MatrixProduct& q, const Block& s, i64 i, i64 rows,
     }
   };
   i64 first = 0;
-  if (const int vectors = q.ta ? TILE_VECTORS : widestOf(rows); vectors > TILE_VECTORS)
-    for (const TileKernel wide = wideTileOf<ByRow>(vectors, rows); s.direct - first >= vectors * W;
-         first += vectors * W)
-      run(wide, s.b + first, q.ldb, first, W);
+  if (const WideTile wide = wideTileOf<ByRow>(rows); wide.kernel && !q.ta)
+    for (const i64 width = wide.vectors * W; s.direct - first >= width; first += width)
+      run(wide.kernel, s.b + first, q.ldb, first, W);
   walk(s.b + first, q.ldb, TILE_COLS, first, s.direct);
   walk(s.packed, TILE_COLS, s.terms * TILE_COLS, s.direct, s.cols);
 }

@@ -118,19 +118,20 @@ INLINE TileKernel tileOf(i64 rows) {
   return tileOf<A, V>(rows, std::make_integer_sequence<int, tallest(V)>{});
 }
 
-/** Vectors that a tile of few rows may have: it begins and ends less often, and one row has enough sums under
- * way. Products of 16 and 6 rows gain 5 and 12 %. */
-INLINE int widestOf(i64 rows) {
-  return rows <= tallest(6) ? 6 : rows <= tallest(4) ? 4 : rows <= tallest(3) ? 3 : TILE_VECTORS;
-}
+struct WideTile {
+  TileKernel kernel;
+  i64 vectors;
+};
 
-/** The tile of `vectors` vectors, as widestOf says. */
+/** The tile of few rows, which may have more vectors, or null: it begins and ends less often, and one row has
+ * enough sums under way. Products of 16 and 6 rows gain 5 and 12 %. */
 template <class A>
-INLINE TileKernel wideTileOf(int vectors, i64 rows) {
+INLINE WideTile wideTileOf(i64 rows) {
   if constexpr (tallest(6) > 0)
-    if (vectors == 6) return tileOf<A, 6>(rows);
-  if (vectors == 4) return tileOf<A, 4>(rows);
-  return vectors == 3 ? tileOf<A, 3>(rows) : tileOf<A, TILE_VECTORS>(rows);
+    if (rows <= tallest(6)) return {tileOf<A, 6>(rows), 6};
+  if (rows <= tallest(4)) return {tileOf<A, 4>(rows), 4};
+  if (rows <= tallest(3)) return {tileOf<A, 3>(rows), 3};
+  return {nullptr, 0};
 }
 
 }  // namespace THALWEG_NAMESPACE
