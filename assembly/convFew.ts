@@ -83,7 +83,7 @@ export class Few {
   /** Whether it costs less to sum what rows of a shared copy have beyond the outputs than to make more copies. */
   private static shares(): bool {
     if (Few.direct || Copies.sh > 1 || Copies.sw > 1) return false;
-    const room = usize(Few.outs * Few.oh * (Few.ow + Copies.reach())) << 2 <= SUMS;
+    const room = (u64(Few.outs) * u64(Few.oh) * u64(Few.ow + Copies.reach())) << 2 <= u64(SUMS);
     return room && Few.cost(true) < Few.cost(false);
   }
   /** What a vector of positions costs, all outputs together, where copies are shared or not. */
@@ -135,6 +135,8 @@ export function few(
   last: i32,
   act: i32,
 ): void {
+  // A part without outputs has nothing to copy for.
+  if (first == last) return;
   const lowest: f32 = act == RELU && !away ? 0 : -Infinity;
   const copies = Scratch.spare();
   const plane = usize(Copies.h * Copies.w) << 2;

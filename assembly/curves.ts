@@ -35,6 +35,8 @@ const TURN: usize = memory.data<f32>([
   // 1.5 · 2^23: the low bits of the sum are the quadrant.
   12582912,
 ]);
+/** Largest argument whose multiple of π/2 is exact in the three words of TURN. */
+const SINE_LIMIT: f32 = 8192;
 /** (sin x / x - 1) / z on z = x² ≤ (π/4)²: 1e-8. */
 const SIN: usize = memory.data<f32>([-0.16666642, 0.008331429, -0.00019424986]);
 /** (cos x - 1 + z/2) / z²: 3.6e-10. */
@@ -234,8 +236,8 @@ export class Curve {
     const t = Lanes.madd(x, Curve.at(TURN, 0), magic);
     const r = Curve.turnRest(x, f32x4.sub(t, magic));
     const y = Curve.turned(r, quarter == 0 ? t : i32x4.add(t, i32x4.splat(quarter)));
-    // Where x has no digits left for the reduction, at least the range holds.
-    return f32x4.pmax(f32x4.pmin(y, Lanes.one()), f32x4.neg(Lanes.one()));
+    const far = f32x4.gt(f32x4.abs(x), f32x4.splat(SINE_LIMIT));
+    return v128.any_true(far) ? farSine(x, y, quarter) : y;
   }
 
   /** A polynomial of degree 5 in z, w = z². */
@@ -302,4 +304,16 @@ export class Curve {
   @inline static siluSlope(x: v128): v128 {
     return Curve.gateSlope(x, Curve.within(x, f32x4.neg(Curve.at(DOWN, 0))));
   }
+}
+
+/** sine() of lanes beyond its limit; the others are y. */
+function farSine(x: v128, y: v128, quarter: i32): v128 {
+  y = f32x4.replace_lane(y, 0, oneSine(f32x4.extract_lane(x, 0), f32x4.extract_lane(y, 0), quarter));
+  y = f32x4.replace_lane(y, 1, oneSine(f32x4.extract_lane(x, 1), f32x4.extract_lane(y, 1), quarter));
+  y = f32x4.replace_lane(y, 2, oneSine(f32x4.extract_lane(x, 2), f32x4.extract_lane(y, 2), quarter));
+  return f32x4.replace_lane(y, 3, oneSine(f32x4.extract_lane(x, 3), f32x4.extract_lane(y, 3), quarter));
+}
+function oneSine(x: f32, y: f32, quarter: i32): f32 {
+  if (!(abs(x) > SINE_LIMIT)) return y;
+  return quarter == 0 ? NativeMathf.sin(x) : NativeMathf.cos(x);
 }

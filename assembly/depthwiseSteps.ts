@@ -32,13 +32,13 @@ function down<L>(y: usize, x: usize, w: usize, bias: usize, lowest: f32, j: usiz
     // What the row above gives.
     let sum = f32x4.splat(0);
     for (let to = y + j, last = to + Conv.outPlane(); to < last; to += row) {
-      let even = i32x4.shuffle(v128.load(from), v128.load(from, 16), 0, 2, 4, 6);
-      let odd = i32x4.shuffle(v128.load(from), v128.load(from, 16), 1, 3, 5, 7);
+      let even = Lanes.evens(from);
+      let odd = Lanes.odds(from);
       let before = left.beforeEven(from, odd);
       sum = Lanes.madd(w5, odd, Lanes.madd(w4, even, Lanes.madd(w3, before, sum)));
       from += line;
-      even = i32x4.shuffle(v128.load(from), v128.load(from, 16), 0, 2, 4, 6);
-      odd = i32x4.shuffle(v128.load(from), v128.load(from, 16), 1, 3, 5, 7);
+      even = Lanes.evens(from);
+      odd = Lanes.odds(from);
       before = left.beforeEven(from, odd);
       sum = Lanes.madd(w8, odd, Lanes.madd(w7, even, Lanes.madd(w6, before, sum)));
       v128.store(to, f32x4.pmax(f32x4.add(v128.load32_splat(bias), sum), low));

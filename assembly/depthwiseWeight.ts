@@ -6,17 +6,19 @@ import { Scratch } from './scratch';
 import { Lanes } from './simd';
 import { Border, Inside } from './strip';
 
-/** From the k-th on: four lanes of which the last 1 + k are set. */
-const MASKS: usize = memory.data<i32>([0, 0, 0, -1, -1, -1, -1]);
 /** Those of the last strip of columns that the one before it does not have. */
 class Last {
   @inline static mask(): usize {
-    return MASKS + (usize((Conv.ow - 1) & 3) << 2);
+    return Lanes.lastOnes(((Conv.ow - 1) & 3) + 1);
   }
 }
 
-/** Positions of small images that are summed at a time: sums of more would be less accurate. */
+/** Positions that are summed at a time: sums of more would be less accurate. */
 const POSITIONS: i32 = 1024;
+/** Bytes of a row of gradients whose strips have so many positions. */
+function block(): usize {
+  return max<usize>(16, usize(POSITIONS / (4 * Conv.oh)) << 4);
+}
 
 export function depthwiseWeight(gw: usize, x: usize, g: usize): void {
   const last = Part.to(Conv.k, 1);
@@ -39,7 +41,8 @@ function strips(x: usize, g: usize, images: i32): void {
   const end = usize(Conv.ow - 4) << 2;
   if (end == 0) return walk<Border, Border>(x, g, images, 0, 4);
   walk<Border, Inside>(x, g, images, 0, 4);
-  if (end > 16) walk<Inside, Inside>(x, g, images, 16, end);
+  const step = block();
+  for (let j: usize = 16; j < end; j += step) walk<Inside, Inside>(x, g, images, j, min(end, j + step));
   walk<Inside, Border>(x, g, images, end, end + 4);
 }
 function walk<L, R>(x: usize, g: usize, images: i32, j: usize, end: usize): void {
@@ -94,7 +97,8 @@ function walk<L, R>(x: usize, g: usize, images: i32, j: usize, end: usize): void
 function halves(x: usize, g: usize, images: i32): void {
   const end = usize(Conv.ow - 4) << 2;
   down<Border, Inside>(x, g, images, 0, 4);
-  if (end > 16) down<Inside, Inside>(x, g, images, 16, end);
+  const step = block();
+  for (let j: usize = 16; j < end; j += step) down<Inside, Inside>(x, g, images, j, min(end, j + step));
   if (end > 0) down<Inside, Border>(x, g, images, end, end + 4);
 }
 function down<L, R>(x: usize, g: usize, images: i32, j: usize, end: usize): void {
@@ -122,16 +126,16 @@ function down<L, R>(x: usize, g: usize, images: i32, j: usize, end: usize): void
       const last = to + Conv.outPlane();
       let at = right.own(v128.load(to), mask);
       while (to < last) {
-        let e = right.own(i32x4.shuffle(v128.load(from), v128.load(from, 16), 0, 2, 4, 6), mask);
-        let o = i32x4.shuffle(v128.load(from), v128.load(from, 16), 1, 3, 5, 7);
+        let e = right.own(Lanes.evens(from), mask);
+        let o = Lanes.odds(from);
         let b = right.own(left.beforeEven(from, o), mask);
         o = right.own(o, mask);
         s3 = Lanes.madd(b, at, s3);
         s4 = Lanes.madd(e, at, s4);
         s5 = Lanes.madd(o, at, s5);
         from += line;
-        e = right.own(i32x4.shuffle(v128.load(from), v128.load(from, 16), 0, 2, 4, 6), mask);
-        o = i32x4.shuffle(v128.load(from), v128.load(from, 16), 1, 3, 5, 7);
+        e = right.own(Lanes.evens(from), mask);
+        o = Lanes.odds(from);
         b = right.own(left.beforeEven(from, o), mask);
         o = right.own(o, mask);
         from += line;

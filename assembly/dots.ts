@@ -2,9 +2,6 @@
 // position. Nothing is packed; the four lanes of a sum are added at the very end.
 import { Lanes } from './simd';
 
-/** From the k-th on: four lanes of which the last 1 + k are set. */
-const MASKS: usize = memory.data<i32>([0, 0, 0, -1, -1, -1]);
-
 export class Dots {
   /** Images of a block; bytes of an image's whole vectors, and how many positions are left. */
   static images: i32 = 0;
@@ -18,7 +15,7 @@ export class Dots {
   }
 
   @inline private static mask(): v128 {
-    return v128.load(MASKS + (usize(Dots.rest - 1) << 2));
+    return v128.load(Lanes.lastOnes(Dots.rest));
   }
   @inline private static add(c: usize, sum: v128): void {
     v128.store(c, f32x4.add(v128.load(c), sum));

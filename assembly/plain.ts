@@ -1,5 +1,5 @@
 // The three convolutions without packing, one weight after the other over whole rows of pixels: for windows that the tables of
-// the fast paths would not hold.
+// the fast paths would not hold, and for gradients by the input in steps where a row of products does not fit (fold.ts).
 import { Conv } from './geometry';
 import { Lines } from './lines';
 import { Part } from './part';

@@ -5,7 +5,21 @@
 /** Vector constants come from memory: V8 rebuilds a literal at every use, a broadcast load is one instruction. */
 const CONSTANTS: usize = memory.data<f32>([1, 2, -0, f32.MIN_NORMAL_VALUE, Infinity]);
 
+/** From the k-th on: four lanes of which the last 1 + k are set. */
+const LAST: usize = memory.data<i32>([0, 0, 0, -1, -1, -1, -1]);
+
 export class Lanes {
+  /** The even ones of eight reals, and the odd ones. */
+  @inline static evens(x: usize): v128 {
+    return i32x4.shuffle(v128.load(x), v128.load(x, 16), 0, 2, 4, 6);
+  }
+  @inline static odds(x: usize): v128 {
+    return i32x4.shuffle(v128.load(x), v128.load(x, 16), 1, 3, 5, 7);
+  }
+  /** Where a mask of the last n lanes lies, n from 1 to 4. */
+  @inline static lastOnes(n: i32): usize {
+    return LAST + (usize(n - 1) << 2);
+  }
   @inline static one(): v128 {
     return v128.load32_splat(CONSTANTS);
   }

@@ -1,7 +1,7 @@
 // What a strip of four columns of a plane sees beside itself, inside the plane or at its border. Nothing beside the plane is
 // read: what lies there is zeros that are shuffled in.
 
-/** What four columns see beside them, and what they see where the plane ends. */
+/** Where there are columns beside the four. */
 @final
 @unmanaged
 export class Inside {
@@ -20,6 +20,7 @@ export class Inside {
     return v;
   }
 }
+/** Where the plane ends. */
 @final
 @unmanaged
 export class Border {

@@ -32,7 +32,7 @@ int overlapping(const Row& row, const Arg* args, const i64* sizes) {
     for (int other = 0; row.sig[other]; ++other) {
       if (other == k || !isPointer(row.sig[other]) || sizes[other] == 0) continue;
       if (from(k) >= to(other) || from(other) >= to(k)) continue;
-      const bool same = k == 0 && other == firstInput && from(k) == from(other);
+      const bool same = k == 0 && other == firstInput && from(k) == from(other) && to(k) == to(other);
       if (!same || !(row.marks & IN_PLACE)) return k;
     }
   }

@@ -9,7 +9,8 @@
 
 namespace thalweg {
 
-/** Its bits that flush; the barriers keep memory on its side of a change. */
+/** The bits of the register that flush. A change orders memory alone: values in registers need settle
+ * (ending.h). */
 #if defined(__x86_64__)
 constexpr uint64_t FLUSHING = 0x8040;
 static inline __attribute__((always_inline)) uint64_t floatControl() { return _mm_getcsr(); }

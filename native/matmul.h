@@ -25,9 +25,9 @@ constexpr i64 PAGE = 1024;
 constexpr i64 PRODUCT_GRAIN = 1 << 17;
 
 /** Whether B is read where it is. It must lie in rows. Its tiles ask for B's rows themselves, so they may
- * come from beyond L2; but rows a page apart compete for the same few places of L1, and rows that begin
- * inside a cache line cost two accesses a load. Those are packed, unless they stay in L2 beside A and C or
- * few rows of C read them. */
+ * come from beyond L2; but rows a page or more apart compete for the same few places of L1, and rows that
+ * begin inside a cache line cost two accesses a load. Those are packed, unless they stay in L2 beside A and C
+ * or few rows of C read them. */
 INLINE bool readsInPlace(const Context& cx, const MatrixProduct& q, i64 rows) {
   if (q.tb) return false;
   const bool aligned = q.ldb % LINE == 0;
@@ -126,7 +126,8 @@ static void productRows(const MatrixProduct& q, const Block& s, i64 i, i64 rows,
 }
 
 /** The `rows` rows of A from i on, of which a block takes the terms from p on: they come with the block's
- * first panels. A line of A has one term of 16 rows, or 16 of one. */
+ * first panels. A line of a transposed A has one term of LINE rows, which may begin inside of one: so one
+ * line more. */
 INLINE Fetch rowsOf(const MatrixProduct& q, i64 i, i64 rows, i64 p) {
   if (i + rows > q.m) return {};
   if (q.ta) return {q.a + p * q.lda + i, ceilDiv(rows, LINE) + 1, LINE, q.lda};

@@ -15,9 +15,9 @@ const run = (program, ...args) => spawnSync(program, args, { cwd: root, encoding
 
 /** Ends with all that the program said if it fails. @param {string} program @param {string[]} args */
 function must(program, ...args) {
-  const { status, stdout, stderr } = run(program, ...args);
+  const { status, stdout, stderr, error } = run(program, ...args);
   if (status === 0) return;
-  process.stderr.write(stdout + stderr);
+  process.stderr.write(error ? `${error.message}\n` : stdout + stderr);
   process.exit(1);
 }
 

@@ -90,8 +90,8 @@ export function layerNorm(
   checkOptions('layerNorm', options, ['weight', 'bias', 'eps']);
   const { weight = null, bias = null, eps = 1e-5 } = options;
   checkNumber('layerNorm', 'eps', eps, { min: 0 });
-  // No more than there can be: rows that are too many are refused below.
-  const count = Math.min(rows, x?.length ?? 0);
+  // More rows than out has room for are refused before these are looked at.
+  const count = Math.min(rows, out?.length ?? 0);
   if (count > moments[0].length) moments = [new Float32Array(count), new Float32Array(count)];
   const [mean, rstd] = moments;
   const used = cols === 0 && rows > 0 ? 0 : rows;

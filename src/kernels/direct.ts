@@ -128,7 +128,8 @@ function checkOverlap(where: string, kernel: KernelName, pointers: readonly Poin
         table[kernel].inPlace &&
         k === 0 &&
         other === firstInput &&
-        out.array.byteOffset === other.array.byteOffset;
+        out.array.byteOffset === other.array.byteOffset &&
+        out.array.length === other.array.length;
       if (!allowed)
         throw rangeError(
           where,

@@ -53,7 +53,7 @@ function applyThreads(): void {
   if (asked) setThreads(checkNumber('THALWEG_THREADS', 'threads', Number(asked), { min: 1, integer: true }));
 }
 
-/** Threads that were asked for, or that there are; 0 until someone asks. */
+/** Threads of the engine in use; 0 until someone asks. */
 let threads = 0;
 
 /** What plans depend on: like {@link backend.threads}, at the cost of a variable. */
@@ -61,9 +61,9 @@ export const threadsNow = (): number => (threads ||= backend.threads);
 
 /** Of every engine that has threads, so that switching keeps their number. */
 function setThreads(n: number): void {
-  threads = n;
   setWasmThreads(n);
   native?.addon.setThreads(n);
+  threads = 0;
 }
 
 /** The best engine there is, and why not a better one. */
@@ -73,6 +73,7 @@ function choose(): Engine {
     try {
       engine = make(which);
       name = which;
+      threads = 0;
       reason = failures.length > 0 ? failures.join('; ') : 'the fastest engine, and it loaded';
       if (which === 'reference') warnOfReference();
       return engine;
@@ -101,6 +102,7 @@ function start(): Engine {
 function use(which: BackendName, why: string): void {
   engine = make(which);
   name = which;
+  threads = 0;
   reason = why;
 }
 

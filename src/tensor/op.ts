@@ -112,6 +112,7 @@ export function apply<A>(row: OpRow<A>, xs: readonly Tensor[], attrs: A): Tensor
   return y;
 }
 
+/** As {@link inSomeScope}, written out: a callback would be garbage of every op. */
 function compute<A>(row: OpRow<A>, shape: Shape, xs: readonly Tensor[], attrs: A): Tensor {
   const own = currentScope() ? null : openScope();
   try {

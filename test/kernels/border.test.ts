@@ -215,7 +215,8 @@ describe.runIf(native)('the native border', () => {
       for (const out of places(sig, isWritten).filter((k) => args[k] !== null))
         for (const other of pointers.filter((k) => k !== out)) {
           if (lengthOf(out) > 1) refusesArrays(name, RangeError, sharing(out, other, lengthOf(out) - 1));
-          const inPlace = row.inPlace && out === 0 && other === firstInput;
+          const inPlace =
+            row.inPlace && out === 0 && other === firstInput && lengthOf(out) === lengthOf(other);
           if (!inPlace) refusesArrays(name, RangeError, sharing(out, other, 0));
           else native!.addon.callArrays(rowOf(name), ...sharing(out, other, 0));
         }

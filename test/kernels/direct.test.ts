@@ -149,6 +149,10 @@ describe(`thalweg/kernels on ${backend.name} (seed ${SEED})`, () => {
       () => k.layerNorm(out, [] as never, rows, cols),
       /x must be a Float32Array, got an array of length 0/,
     );
+    refuse(
+      () => k.layerNorm(new Float32Array(4000), x, 2000, 2),
+      new RegExp(`x has ${x.length} elements, needs 4000`),
+    );
     expect(out).toEqual(before);
   });
 

@@ -153,6 +153,8 @@ const CONVS: KernelCase[] = [
   { args: [1, 16, 9, 37, 16, 3, 3, 1, 1, 1, 0, 1, 1, 1] },
   { args: [2, 32, 6, 10, 40, 3, 3, 1, 1, 1, 1, 1, 1, 2] },
   { args: [9, 16, 4, 4, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
+  // Planes of more positions than are summed at a time.
+  { args: [1, 2, 96, 100, 2, 3, 3, 1, 1, 1, 1, 1, 1, 2] },
   // Rows longer than a block of positions, images of one position, and sums left over from tiles of both kinds.
   { args: [2, 2, 3, 1100, 6, 2, 3, 1, 1, 1, 1, 1, 1, 1] },
   { args: [3, 5, 2, 2, 7, 2, 2, 1, 1, 0, 0, 1, 1, 1] },

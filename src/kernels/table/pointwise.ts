@@ -192,7 +192,7 @@ export const pointwise = {
       [1e-20, 1e-20],
     ],
   }),
-  /** The error is a few units of 2^-24 of the range [-1, 1]; near a zero far from 0 that is many ulp. On WASM it grows beyond 8192. */
+  /** The error is a few units of 2^-24 of the range [-1, 1]; near a zero far from 0 that is many ulp. */
   sin: unary(Math.sin, {
     ulp: 4,
     special: [
