@@ -1,6 +1,6 @@
-// The program of a worker thread, and the layout of the control block through which it is given parts of calls, and what modules import
-// besides memory. The program is text,
-// so that it runs from any folder, bundle or test runner; it imports nothing but Node's own module.
+// The program of a worker thread, the layout of the control block through which it is given parts of calls, and what modules
+// import besides memory. The program is text, so that it runs from any folder, bundle or test runner; it imports nothing but
+// Node's own module.
 
 import { ARGUMENTS, SLOTS } from './split.js';
 

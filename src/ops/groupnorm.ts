@@ -3,7 +3,7 @@ import { launch } from '../kernels/launch.js';
 import { Storage } from '../memory/storage.js';
 import { checkOptions, shapeError, showShape } from '../tensor/errors.js';
 import { apply, define, type InputGrad, type Op, type OpRow } from '../tensor/op.js';
-import { sizeOf, type Shape } from '../tensor/shape.js';
+import { planesOf } from '../tensor/shape.js';
 import { asTensor, blank, type TensorLike, type Tensor } from '../tensor/tensor.js';
 import type { NormOptions } from './layernorm.js';
 import { reshape } from './move.js';
@@ -20,15 +20,12 @@ interface GroupAttrs {
   rstd?: Storage;
 }
 
-/** [n, c, positions] of [n, c, …]. */
-const layout = (shape: Shape): [number, number, number] => [shape[0]!, shape[1]!, sizeOf(shape, 2)];
-
 /** Normalises groups of channels; inputs x, then weight and bias where there are any. */
 const groupRow: OpRow<GroupAttrs> = {
   name: 'groupNorm',
   shape: ([x]) => x!,
   forward: (y, xs, a) => {
-    const [n, c, l] = layout(y.shape);
+    const [n, c, l] = planesOf(y.shape);
     a.mean = Storage.inScope(n * a.groups);
     a.rstd = Storage.inScope(n * a.groups);
     launch(
@@ -49,7 +46,7 @@ const groupRow: OpRow<GroupAttrs> = {
   },
   // h = (x - μ) / √(σ² + eps), e = g w: db = Σ g, dw = Σ g h, dx = (e - mean e - h mean(e h)) / √(σ² + eps)
   vjp: (g, _y, xs, a) => {
-    const [n, c, l] = layout(g.shape);
+    const [n, c, l] = planesOf(g.shape);
     const [channels, flat] = [
       [n, c, l],
       [n, a.groups, (c / a.groups) * l],
@@ -68,7 +65,7 @@ const groupRow: OpRow<GroupAttrs> = {
   },
   vjpFused: (g, y, xs, a) => {
     if (g.size === 0) return groupRow.vjp(g, y, xs, a);
-    const [n, c, l] = layout(g.shape);
+    const [n, c, l] = planesOf(g.shape);
     const affine = a.weight > 0 || a.bias > 0;
     const [gx, gw, gb] = [blank(g.shape), affine ? blank([c]) : null, affine ? blank([c]) : null];
     launch(

@@ -3,7 +3,7 @@ import { launch } from '../kernels/launch.js';
 import { Storage } from '../memory/storage.js';
 import { checkOptions, shapeError, showShape } from '../tensor/errors.js';
 import { apply, define, sideEffect, type Op, type OpRow } from '../tensor/op.js';
-import { sizeOf, type Shape } from '../tensor/shape.js';
+import { planesOf } from '../tensor/shape.js';
 import { asTensor, blank, inSomeScope, type Tensor, type TensorLike } from '../tensor/tensor.js';
 import { reshape } from './move.js';
 import { add, mul, rsqrt, square, sub } from './pointwise.js';
@@ -15,9 +15,6 @@ interface BatchAttrs {
   variance?: Storage;
 }
 
-/** [n, c, positions] of [n, c, …]. */
-const layout = (shape: Shape): [number, number, number] => [shape[0]!, shape[1]!, sizeOf(shape, 2)];
-
 /** Normalises over batch and positions with the batch's own statistics; inputs x, weight, bias. */
 const batchRow: OpRow<BatchAttrs> = {
   name: 'batchNorm',
@@ -25,7 +22,7 @@ const batchRow: OpRow<BatchAttrs> = {
   reads: 'inputs',
   cheap: true,
   forward: (y, [x, w, b], a) => {
-    const [n, c, l] = layout(x!.shape);
+    const [n, c, l] = planesOf(x!.shape);
     a.mean ??= Storage.inScope(c);
     a.variance ??= Storage.inScope(c);
     launch(
@@ -45,7 +42,7 @@ const batchRow: OpRow<BatchAttrs> = {
   },
   // h = (x - μ) / √(σ² + eps): db = Σ g, dw = Σ g h, dx = w/√(σ² + eps) (g - mean g - h mean(g h))
   vjp: (g, _y, [x, w], { eps }) => {
-    const shape = layout(x!.shape);
+    const shape = planesOf(x!.shape);
     const [flat, grad] = [reshape(x!, shape), reshape(g, shape)];
     const over = { dims: [0, 2], keep: { keepdim: true } };
     const centred = sub(flat, mean(flat, over.dims, over.keep));
@@ -59,7 +56,7 @@ const batchRow: OpRow<BatchAttrs> = {
     return [reshape(mul(scale, rest), x!.shape), sum(mul(grad, h), over.dims), sum(grad, over.dims)];
   },
   vjpFused: (g, _y, [x, w], a) => {
-    const [n, c, l] = layout(x!.shape);
+    const [n, c, l] = planesOf(x!.shape);
     const [gx, gw, gb] = [blank(x!.shape), blank([c]), blank([c])];
     launch(
       'batchNormGrad',
@@ -120,7 +117,7 @@ export const batchNorm: Op<(x: TensorLike, options?: BatchNormOptions) => Tensor
     const { runningMean, runningVar, training = false, momentum = 0.1, eps = 1e-5 } = options;
     const t = asTensor('batchNorm', x);
     if (t.ndim < 2) throw shapeError('batchNorm', `needs [n, c, …], got shape ${showShape(t.shape)}`);
-    const [n, c, l] = layout(t.shape);
+    const [n, c, l] = planesOf(t.shape);
     const weight = perChannel('batchNorm', options.weight, 1, c);
     const bias = perChannel('batchNorm', options.bias, 0, c);
     if (!training) {

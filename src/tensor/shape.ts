@@ -12,6 +12,11 @@ export function sizeOf(shape: Shape, from = 0, to = shape.length): number {
   return n;
 }
 
+/** [n, c, positions] of [n, c, …]. */
+export function planesOf(shape: Shape): [number, number, number] {
+  return [shape[0]!, shape[1]!, sizeOf(shape, 2)];
+}
+
 export function sameShape(a: Shape, b: Shape): boolean {
   if (a.length !== b.length) return false;
   for (let k = 0; k < a.length; k++) if (a[k] !== b[k]) return false;
