@@ -31,7 +31,10 @@ export interface KernelRow {
   readonly sig: string;
   /** Elements behind each pointer, in their order; `args` are the numbers among the arguments. Absent ones count too. */
   readonly extents: (...args: number[]) => number[];
-  /** Floating-point operations of a call, where its time goes there and not into moving bytes. */
+  /**
+   * Floating-point operations of a call, where its time goes there and not into moving bytes. Rows without it are fused with
+   * their neighbours in strips, as far as their `split` tells a cut.
+   */
   readonly flops?: (...args: number[]) => number;
   /** The sizes of a call for people, where they are more than its numbers one by one; `given`: which pointers are there. */
   readonly label?: (args: readonly number[], given: readonly boolean[]) => string;
@@ -50,7 +53,7 @@ export interface KernelRow {
   readonly inPlace?: boolean;
   /** `[input, output]` pairs of a pointwise kernel. */
   readonly special?: readonly (readonly [number, number])[];
-  /** How the WASM engine shares a call among threads; absent where it has no independent parts. */
+  /** How the WASM engine shares a call among threads, and a strip takes its part; absent where it has no independent parts. */
   readonly split?: Split;
 }
 

@@ -1,6 +1,6 @@
 // Neighbouring cheap launches run strip by strip, so that what one writes is read by the next from the first-level cache:
-// pointwise kernels with their broadcasts, and the reductions along rows that follow them. A strip is a part of the very
-// same calls, cut where their rows say that cuts change no bit.
+// pointwise kernels with their broadcasts, reductions along rows, copies, whatever mostly reads and writes. A strip is a part
+// of the very same calls, cut where their rows say that cuts change no bit.
 import { backend } from '../../kernels/launch.js';
 import { isPointer, type Cut } from '../../kernels/row.js';
 import { table, type KernelName } from '../../kernels/table.js';
@@ -23,13 +23,6 @@ const L1 = 24 * 1024;
 const WORTH = 1 << 20;
 /** Launches that a group may be hoisted over. */
 const REACH = 6;
-/** Rows whose time is that of reading and writing their arrays, so that arrays in the cache make them faster. */
-const STREAMS: ReadonlySet<string> = new Set(
-  `scatterAdd gather maxPool2d avgPool2d add sub mul div maximum minimum eq ne lt le gt ge where fill scale accumulate sum
-  max min softmax logSoftmax layerNorm neg abs sign square reciprocal sqrt rsqrt floor ceil round trunc relu exp expm1 log
-  log1p sin cos tanh sigmoid softplus silu erf gelu geluTanh`.split(/\s+/),
-);
-const streams = (kernel: string): boolean => STREAMS.has(kernel) || kernel.endsWith('Grad');
 
 /** A launch and its place in the draft. */
 interface Placed {
@@ -45,8 +38,9 @@ interface Member extends Placed {
 }
 
 function memberOf(launch: Single, at: number): Member | null {
-  const { sig, split } = table[launch.kernel as KernelName];
-  if (!streams(launch.kernel) || !split) return null;
+  const { sig, split, flops } = table[launch.kernel as KernelName];
+  // Where the time goes into arithmetic, arrays in the cache save none of it, and small parts cost some.
+  if (!split || flops) return null;
   const cut = split.cut(numbersOf(launch));
   if (cut === null || cut === 'inside') return null;
   let pointer = 0;
