@@ -84,6 +84,15 @@ export function measureLimits(isas: readonly string[], threads: readonly number[
   return limits;
 }
 
+/** Seconds that a look at the peak takes between two turns. */
+const LOOK = 0.03;
+
+/** GFLOP/s in registers at this moment, as clocks change; undefined where the peak is unknown. */
+export function peakNow(isa: string, threads: number, limits: Limits): number | undefined {
+  if (limits.flops[isa]?.[threads] === undefined) return undefined;
+  return Number(run(probe(isa), 'flops', String(threads), String(LOOK)));
+}
+
 /** The value at `x` on the line through `ys` over the logarithms of the working sets. */
 function between(ys: readonly number[], x: number): number {
   const at = WORKING_SETS.findIndex((set) => set >= x);

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
 import { changes, describeChanges, readResults } from './compare.js';
-import { describeLimits, measureLimits, type Limits } from './limits.js';
+import { describeLimits, measureLimits, peakNow, type Limits } from './limits.js';
 import { describeFootprints, measureMemory, type Footprint } from './memory.js';
 import { page, type Row } from './page.js';
 import { installPeers, startPeers, type Wanted } from './peers.js';
@@ -47,8 +47,9 @@ async function timeWorks(
 ): Promise<Row[]> {
   console.log(`${describeLimits(limits)}\n\n${head()}`);
   const rows: Row[] = [];
+  const peakOf = ({ isa, threads }: Side): number | undefined => peakNow(isa, threads, limits);
   for (const work of works) {
-    const { results, refused } = await runWork(work, found, plan);
+    const { results, refused } = await runWork(work, found, plan, peakOf);
     if (results.length > 0) console.log(lines(work, results, limits));
     for (const reason of refused) console.log(`  none of ${reason}`);
     if (results.length > 0) rows.push({ work, results });

@@ -25,11 +25,16 @@ export interface Summary {
   samples: number;
 }
 
-export function summary(list: readonly number[]): Summary {
+export function median(list: readonly number[]): number {
   const sorted = [...list].sort((a, b) => a - b);
   const n = sorted.length;
-  const mean = sorted.reduce((a, b) => a + b, 0) / n;
-  const variance = sorted.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(1, n - 1);
-  const median = (sorted[Math.floor((n - 1) / 2)]! + sorted[Math.ceil((n - 1) / 2)]!) / 2;
-  return { median, least: sorted[0]!, margin: (1.96 * Math.sqrt(variance / n)) / mean, samples: n };
+  return (sorted[Math.floor((n - 1) / 2)]! + sorted[Math.ceil((n - 1) / 2)]!) / 2;
+}
+
+export function summary(list: readonly number[]): Summary {
+  const n = list.length;
+  const mean = list.reduce((a, b) => a + b, 0) / n;
+  const variance = list.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(1, n - 1);
+  const margin = (1.96 * Math.sqrt(variance / n)) / mean;
+  return { median: median(list), least: Math.min(...list), margin, samples: n };
 }

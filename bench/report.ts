@@ -64,10 +64,14 @@ export function ratio(result: Result, all: readonly Result[]): string {
 }
 
 /** The rate, and its part of what the machine can do at most. */
-export function rateOf({ rate }: Work, { median, isa, threads }: Result, limits: Limits): [string, string] {
+export function rateOf(
+  { rate }: Work,
+  { median, isa, threads, peak }: Result,
+  limits: Limits,
+): [string, string] {
   if (!rate) return ['', ''];
   const reached = rate.amount / median;
-  const limit = limitOf(rate, isa, threads, limits);
+  const limit = peak ?? limitOf(rate, isa, threads, limits);
   return [`${digits(reached)} ${rate.unit}`, limit ? `${((100 * reached) / limit).toFixed(0)}%` : ''];
 }
 

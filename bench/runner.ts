@@ -1,7 +1,7 @@
 // Runs works on every engine and peer that is there. The sides of one work take turns, so that a ratio compares
 // neighbours in time; every figure is the median of the samples of all turns.
 import { backend, type BackendName } from '#thalweg/kernels/launch';
-import { measure, summary, type Summary } from './measure.js';
+import { measure, median, summary, type Summary } from './measure.js';
 import { UNKNOWN_WORK, type Peer } from './peer.js';
 
 /** What is to be done, in words that a peer understands too. */
@@ -54,6 +54,8 @@ export interface Result extends Summary {
   threads: number;
   peer: boolean;
   isa: string;
+  /** GFLOP/s in registers, by the median of a look after each turn: where a work has operations and the peak is known. */
+  peak?: number;
 }
 
 export interface Plan {
@@ -153,10 +155,16 @@ export interface Outcome {
   refused: string[];
 }
 
-/** Runs one work on all sides in turns. */
-export async function runWork(work: Work, all: readonly Side[], plan: Plan): Promise<Outcome> {
+/** Runs one work on all sides in turns. `peakOf` tells what a side could compute at this moment. */
+export async function runWork(
+  work: Work,
+  all: readonly Side[],
+  plan: Plan,
+  peakOf: (side: Side) => number | undefined,
+): Promise<Outcome> {
   const refused: string[] = [];
   const samples = new Map<Side, number[]>();
+  const peaks = new Map<Side, number[]>();
   const open = new Map<Side, Turn>();
   for (const side of all) {
     const turn = await side.open(work);
@@ -169,7 +177,11 @@ export async function runWork(work: Work, all: readonly Side[], plan: Plan): Pro
       if (typeof got === 'string') {
         open.delete(side);
         if (got !== UNKNOWN_WORK) refused.push(`${side.label}: ${got}`);
-      } else samples.set(side, [...(samples.get(side) ?? []), ...got]);
+        continue;
+      }
+      samples.set(side, [...(samples.get(side) ?? []), ...got]);
+      const peak = work.rate?.unit === 'GFLOP/s' ? peakOf(side) : undefined;
+      if (peak !== undefined) peaks.set(side, [...(peaks.get(side) ?? []), peak]);
     }
   for (const turn of open.values()) turn.end();
   open.clear();
@@ -180,6 +192,7 @@ export async function runWork(work: Work, all: readonly Side[], plan: Plan): Pro
     threads: side.threads,
     peer: side.peer,
     isa: side.isa,
+    ...(peaks.has(side) && { peak: median(peaks.get(side)!) }),
     ...summary(list),
   }));
   return { results, refused };

@@ -1,5 +1,5 @@
-// What this machine can do at most, as plain C has it: `peak flops THREADS` prints GFLOP/s of multiplications
-// and additions in registers; `peak bandwidth THREADS BYTES...` a line of GB/s (read, copy, triad) a working
+// What this machine can do at most, as plain C has it: `peak flops THREADS SECONDS` prints GFLOP/s of multiplications
+// and additions in registers, tried for so long; `peak bandwidth THREADS BYTES...` a line of GB/s (read, copy, triad) a working
 // set, which the threads share. WIDTH is the floats in a vector; whether a * b + c is one instruction is the
 // compiler's flag.
 #include <pthread.h>
@@ -99,14 +99,14 @@ static double once(Job* jobs, int threads) {
 }
 
 // Seconds a round, the least of tries of some milliseconds: short enough that one escapes other programs.
-static double least(Job* jobs, int threads) {
+static double least(Job* jobs, int threads, double duration) {
   long rounds = 1;
   double best = 1e9;
   for (;; rounds *= 2) {
     for (int k = 0; k < threads; k++) jobs[k].rounds = rounds;
     if (once(jobs, 1) > 2e-3) break;
   }
-  double end = now() + 0.1;
+  double end = now() + duration;
   for (int t = 0; t < TRIES || now() < end; t++) {
     double seconds = once(jobs, threads) / (double)rounds;
     if (seconds < best) best = seconds;
@@ -122,7 +122,7 @@ static double rate(void (*body)(vec*, vec*, vec*, long), int arrays, long bytes,
     vec* start = (vec*)memory + k * arrays * each;
     jobs[k] = (Job){start, start + each, start + 2 * each, each, 1, body};
   }
-  return (double)(arrays * each * threads) * (double)sizeof(vec) / least(jobs, threads) * 1e-9;
+  return (double)(arrays * each * threads) * (double)sizeof(vec) / least(jobs, threads, 0.1) * 1e-9;
 }
 
 static double larger(double a, double b) { return a > b ? a : b; }
@@ -134,7 +134,7 @@ int main(int count, char** words) {
     vec a = {0}, b = a + 0.999f, c = a + 1e-3f;
     Job jobs[64];
     for (int k = 0; k < threads; k++) jobs[k] = (Job){&a, &b, &c, 10000, 1, flops};
-    printf("%g\n", 2.0 * CHAINS * WIDTH * 10000 * threads / least(jobs, threads) * 1e-9);
+    printf("%g\n", 2.0 * CHAINS * WIDTH * 10000 * threads / least(jobs, threads, count > 3 ? atof(words[3]) : 0.1) * 1e-9);
     return 0;
   }
   for (int k = 3; k < count; k++) {

@@ -2,7 +2,8 @@
 import { expect, it } from 'vitest';
 import { changes, describeChanges } from '../../bench/compare.js';
 import { limitOf, WORKING_SETS, type Limits } from '../../bench/limits.js';
-import type { Result } from '../../bench/runner.js';
+import { rateOf } from '../../bench/report.js';
+import type { Result, Work } from '../../bench/runner.js';
 
 const rising = WORKING_SETS.map((_, k) => 100 - 10 * k);
 const by = (divisor: number): number[] => rising.map((x) => x / divisor);
@@ -32,6 +33,16 @@ it('bytes are held to the bandwidth at their working set', () => {
 const result = (work: string, median: number, margin: number, peer = false): Result => ({
   ...{ work, side: peer ? 'peer' : 'native 1T', threads: 1, peer, isa: 'avx2' },
   ...{ median, least: median, margin, samples: 9 },
+});
+
+it('a figure is held to the peak of its own turns, and else to the one measured first', () => {
+  const work: Work = {
+    ...{ kind: 'product', args: [], name: 'product', rate: { unit: 'GFLOP/s', amount: 60 } },
+    prepare: () => ({ run: () => undefined }),
+  };
+  const one = result('product', 1, 0.1);
+  expect(rateOf(work, one, limits)).toEqual(['60.0 GFLOP/s', '60%']);
+  expect(rateOf(work, { ...one, peak: 80 }, limits)).toEqual(['60.0 GFLOP/s', '75%']);
 });
 
 it('a change counts when it is larger than both margins together', () => {
