@@ -60,6 +60,7 @@ const outShape = ({ x, w, stride, padding, dilation }: ConvAttrs): Quad => [
 
 const forwardRow: OpRow<ConvAttrs> = {
   name: 'conv2d',
+  reads: 'inputs',
   shape: (_xs, a) => outShape(a),
   forward: (y, [x, w, bias], a) =>
     launch(

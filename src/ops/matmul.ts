@@ -64,6 +64,7 @@ const row: OpRow<Flags> = {
     () => (tb ? apply(row, [g, a!], { ta: true, tb: ta }) : apply(row, [a!, g], { ta: !ta, tb: false })),
     g,
   ],
+  reads: 'inputs',
   direct: true,
 };
 

@@ -49,7 +49,10 @@ export interface OpRow<A = any> {
   readonly vjpFused?: Rule<A>;
   /** Which values, not only shapes, the gradient rules look at; all of them by default. */
   readonly reads?: 'inputs' | 'output' | 'none';
-  /** The output is computed so quickly that it may be let go as long as no gradient rule needs it. */
+  /**
+   * The output is computed so quickly that it may be let go as long as no gradient rule needs it. One that is dear goes only
+   * while a call is recorded: its plan will not compute it twice.
+   */
   readonly cheap?: boolean;
   /** What gradient thunks ask memory for first is their result, so it may be made where it belongs. */
   readonly direct?: boolean;
@@ -141,7 +144,8 @@ function settleMemory(node: Node): void {
     if (reads === 'none' || reads === 'output') storage.letGo();
     else storage.remake = null;
   }
-  if (cheap && reads !== undefined && reads !== 'output') makeRepeatable(node);
+  const repeatable = reads === 'inputs' || reads === 'none';
+  if (repeatable && (cheap || watcher !== null)) makeRepeatable(node);
 }
 
 /** Lets the values of an op's output be computed again. */

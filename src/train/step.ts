@@ -68,7 +68,7 @@ export interface TrainStep<B extends unknown[]> {
 const CLIP_EPS = 1e-6;
 
 /** Bytes of values that are worth being computed again if somebody asks for them after all. */
-const WORTH = 1 << 16;
+const WORTH = 1 << 12;
 
 /** What a recorded step depends on: first, last, and decided micro-batches. */
 const PHASES = ['', 'first', 'last', 'first last', 'decided', 'first decided', 'last decided', 'all'];

@@ -3,7 +3,9 @@
 import { describe, expect, it, vi } from 'vitest';
 import * as t from '../../src/index.js';
 import type { Tensor } from '../../src/index.js';
-import { openScope } from '../../src/memory/arena.js';
+import { currentScope, openScope } from '../../src/memory/arena.js';
+import { watched } from '../../src/memory/watcher.js';
+import { Recorder } from '../../src/replay/recorder.js';
 import { numbers, Twins, valuesOf, withReplay, type Program } from '../replay/support.js';
 
 const SHAPE = [16, 4, 512];
@@ -102,18 +104,60 @@ describe('values that are let go', () => {
   });
 });
 
+describe('products', () => {
+  const [x, w] = [
+    t.tensor(numbers(64 * 32, 1), { shape: [64, 32] }),
+    t.tensor(numbers(32 * 16, 2), { shape: [16, 32], requiresGrad: true }),
+  ];
+  const image = t.tensor(numbers(2 * 3 * 64, 3), { shape: [2, 3, 8, 8] });
+  const filter = t.tensor(numbers(4 * 3 * 9, 4), { shape: [4, 3, 3, 3], requiresGrad: true });
+  const products: [string, () => Tensor][] = [
+    ['linear', () => t.linear(x, w)],
+    ['conv2d', () => t.conv2d(image, filter)],
+  ];
+
+  it.each(products)('%s: kept where steps stay eager', (_name, product) => {
+    inThriftyScope(() => {
+      const y = product();
+      y.relu();
+      expect(y.storage.offset).toBeGreaterThan(0);
+    });
+  });
+
+  it.each(products)('%s: let go while a recorder looks, which sees one launch', (_name, product) => {
+    const expected = Array.from(product().toFloat32Array());
+    inThriftyScope(() => {
+      const recorder = new Recorder([], currentScope()!);
+      watched(recorder, () => {
+        const y = product();
+        const positive = y.relu();
+        expect(y.storage.offset).toBe(GONE);
+        const sum = y.add(positive);
+        expect(y.storage.offset).toBeGreaterThan(0);
+        const [made, used, added, ...others] = recorder.entries;
+        expect([used!.kernel, added!.kernel, ...others]).toEqual(['relu', 'add']);
+        expect(used!.owners[1]).toBe(made!.owners[0]);
+        expect(added!.owners.slice(1, 3)).toEqual([made!.owners[0], used!.owners[0]]);
+        expect(Array.from(y.storage.peek())).toEqual(expected);
+        expect(Array.from(sum.storage.peek())).toEqual(expected.map((n) => Math.fround(n + Math.max(n, 0))));
+      });
+    });
+  });
+});
+
 /** A step that asks for what was let go. */
 function program(): Program {
-  const w = leaf(1);
-  const sgd = new t.optim.SGD([w], { lr: 0.1 });
+  const [w, v] = [leaf(1), t.tensor(numbers(32 * 512, 2), { shape: [32, 512], requiresGrad: true })];
+  const sgd = new t.optim.SGD([w, v], { lr: 0.1 });
   const step = t.trainStep((x: Tensor) => {
+    const product = t.linear(w.mul(x), v);
     const inner = norm(w.mul(x));
     const [a, b] = [inner.relu(), inner.sigmoid()];
     const sum = a.add(b);
     const c = sum.relu();
-    return c.add(inner).mul(sum).mean();
+    return c.add(inner).mul(sum).mean().add(product.relu().add(product).mean());
   }, sgd);
-  return { step, state: () => valuesOf([w, w.grad]) };
+  return { step, state: () => valuesOf([w, w.grad, v]) };
 }
 
 describe.each(['on', 'check'] as const)('a recorded step that asks for them, replay %s', (mode) => {
@@ -132,6 +176,7 @@ describe('a plan', () => {
     const x = t.tensor(numbers(SIZE, 1), { shape: SHAPE });
     for (let k = 0; k < 3; k++) step(x);
     expect(step.plan().match(/batchNorm /g)).toHaveLength(1);
+    expect(step.plan().match(/ NT /g)).toHaveLength(1);
   });
 
   it('is not made of a step that copies them', () => {
