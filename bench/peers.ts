@@ -91,6 +91,8 @@ const PYTHON: readonly Entry[] = [
   { name: 'torch.compile', command: (n) => python('pytorch.py', String(n)), fixed: true },
   { name: 'JAX', command: (n) => python('jax_peer.py', String(n)), fixed: true },
 ];
+/** Optimizers alone. */
+const DEFAULT: Entry = { name: 'PyTorch default', command: () => python('pytorch.py', 'default') };
 const SCRIPTS: readonly Entry[] = [
   { name: 'tfjs-wasm', command: () => node('tfjs.js') },
   { name: 'jax-js', command: () => node('jaxjs.js') },
@@ -113,7 +115,11 @@ export type Wanted = (name: string) => boolean;
 /** Those whose times are taken; this library's eager form always, with lesser instruction sets only if asked. */
 export const startPeers = (threads: readonly number[], wanted: Wanted, allIsas: boolean): Promise<Peer[]> =>
   start(
-    [EAGER, ...(allIsas ? lesser() : []), ...[...PYTHON, ...SCRIPTS].filter(({ name }) => wanted(name))],
+    [
+      EAGER,
+      ...(allIsas ? lesser() : []),
+      ...[...PYTHON, DEFAULT, ...SCRIPTS].filter(({ name }) => wanted(name)),
+    ],
     threads,
   );
 

@@ -1,5 +1,6 @@
 """PyTorch in its two strongest forms: eager (outputs reused, optimizers fused, images channels-last), and through
-torch.compile, when the command line names a number of threads, for which it compiles."""
+torch.compile, when the command line names a number of threads, for which it compiles. With `default` on the command line
+optimizers alone, as one gets them without asking for fused ones."""
 
 import os
 import sys
@@ -15,7 +16,8 @@ except ImportError as error:
     say({"absent": f"no {error.name} in this python3 (THALWEG_PYTHON names another interpreter)"})
     sys.exit()
 
-COMPILED = len(sys.argv) > 1
+MODE = sys.argv[1] if len(sys.argv) > 1 else "eager"
+COMPILED = MODE.isdigit()
 
 
 def compiled(f):
@@ -38,16 +40,22 @@ def why_not():
     return None
 
 
-form = compiled if COMPILED else None
+def kinds():
+    if MODE == "default":
+        return {"optimizer": pytorch_kernels.optimizer(pytorch_kernels.UNFUSED)}
+    form = compiled if COMPILED else None
+    return {**pytorch_kernels.make_kinds(form), **pytorch_models.make_kinds(form)}
+
+
 hello = {"version": torch.__version__.split("+")[0], "maxThreads": os.cpu_count()}
 if COMPILED:
     # One process compiles faster than a pool that must start first, and memory is measured in it.
     torch._inductor.config.compile_threads = 1
-    threads = int(sys.argv[1])
+    threads = int(MODE)
     prepare(threads)
     reason = why_not()
     if reason:
         say({"absent": f"it cannot compile ({reason})"})
         sys.exit()
     hello.update(minThreads=threads, maxThreads=threads)
-serve({**pytorch_kernels.make_kinds(form), **pytorch_models.make_kinds(form)}, hello, prepare)
+serve(kinds(), hello, prepare)

@@ -109,17 +109,6 @@ def make_kinds(compiled):
         table, index, g = torch.zeros(n, inner), torch.randint(n, (m,)), torch.randn(m, inner)
         return plain(lambda table, index, g: table.index_add_(0, index, g), table, index, g)
 
-    def optimizer(kind, tensors, length):
-        rules = OPTIMIZERS if eager else UNFUSED
-        if kind not in rules:
-            return None
-        params = [torch.randn(length, requires_grad=True) for _ in range(tensors)]
-        for p in params:
-            p.grad = torch.randn(length)
-        step = rules[kind](params).step
-        # The compiler fuses what an optimizer does in single steps.
-        return step if eager else compiled(step)
-
     return {
         **{name: unary(getattr(torch, name)) for name in UNARY.split()},
         **{name: binary(getattr(torch, name)) for name in BINARY.split()},
@@ -155,7 +144,7 @@ def make_kinds(compiled):
         "attention": attention,
         "take": take,
         "takeGrad": take_grad,
-        "optimizer": optimizer,
+        "optimizer": optimizer(OPTIMIZERS if eager else UNFUSED, None if eager else compiled),
         **passes(compiled),
     }
 
@@ -221,3 +210,17 @@ def rules(fused):
 
 OPTIMIZERS = rules({"fused": True})
 UNFUSED = rules({})
+
+
+def optimizer(rules, compiled=None):
+    def make(kind, tensors, length):
+        if kind not in rules:
+            return None
+        params = [torch.randn(length, requires_grad=True) for _ in range(tensors)]
+        for p in params:
+            p.grad = torch.randn(length)
+        step = rules[kind](params).step
+        # The compiler fuses what an optimizer does in single steps.
+        return compiled(step) if compiled else step
+
+    return make
