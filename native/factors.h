@@ -28,7 +28,7 @@ INLINE vf factorAt(const float* p, i64 bytes) {
   vf x;
   asm("vbroadcastss (%1,%2,%c3), %0"
       : "=v"(x)
-      : "r"(p), "r"(bytes), "i"(STRIDES), "m"(*reinterpret_cast<const float (*)[]>(p)));
+      : "r"(p), "r"(bytes), "i"(STRIDES), "m"(*reinterpret_cast<const float (*)[1 << 24]>(p)));
   return x;
 #else
   return factorAt(p + STRIDES * bytes / static_cast<i64>(sizeof(float)));

@@ -107,13 +107,12 @@ static void packSingles(const Packing& to, const Gathered& q, const float* const
     mask[k] = Lanes(read.mask).mask;
   }
   float* out = to.out;
-  const vi even = lanes() * 2;
   for (i64 at = 0, end = to.channels * q.plane; at < end; at += q.plane, out += to.step)
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       const auto load = [&](int k)
                             __attribute__((always_inline)) { return Lanes::load(mask[k], from[k] + at); };
-      storeAs(out + v * W, Pairs ? __builtin_shuffle(load(v * R), load(v * R + R - 1), even) : load(v));
+      storeAs(out + v * W, Pairs ? evens(load(v * R), load(v * R + R - 1)) : load(v));
     }
 }
 
@@ -128,7 +127,7 @@ static void packSums(const Packing& to, const Gathered& q, const float* source, 
   float* out = to.out;
   for (i64 c = 0; c < to.channels; ++c, out += to.step, source += q.plane) {
     const vf low = sum(reads, of.low, source);
-    storeAs(out, q.pairs ? __builtin_shuffle(low, sum(reads + of.low, of.high, source), lanes() * 2) : low);
+    storeAs(out, q.pairs ? evens(low, sum(reads + of.low, of.high, source)) : low);
   }
 }
 

@@ -1,10 +1,45 @@
 // Lanes rearranged: pairs split and joined, which is how images of every second pixel are read and written,
 // and lanes read under a mask, as at the ends of rows.
 #pragma once
+#include <utility>
+
 #include "loop.h"
 
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
+
+#if defined(__clang__)
+template <class V, class At, int... K>
+INLINE V shuffleBy(V a, V b, At at, std::integer_sequence<int, K...>) {
+  return __builtin_shufflevector(a, b, at(K)...);
+}
+#endif
+
+/** Lane k of the result is lane at(k) of a and b side by side. `at` captures nothing; it takes numbers for
+ * clang, which wants constants, and a vector for GCC, which takes constants from version 12 on only. */
+template <class V, class At>
+INLINE V shuffle(V a, V b, At at) {
+#if defined(__clang__)
+  return shuffleBy(a, b, at, std::make_integer_sequence<int, W>{});
+#else
+  return __builtin_shuffle(a, b, at(lanes()));
+#endif
+}
+
+/** Lanes 0, 2, 4, … and 1, 3, 5, … of a and b side by side. */
+INLINE vf evens(vf a, vf b) {
+  return shuffle(a, b, [](auto k) { return k * 2; });
+}
+INLINE vf odds(vf a, vf b) {
+  return shuffle(a, b, [](auto k) { return k * 2 + 1; });
+}
+/** The first and the second half of a[0], b[0], a[1], b[1], … */
+INLINE vf pairsLow(vf a, vf b) {
+  return shuffle(a, b, [](auto k) { return (k >> 1) + (k & 1) * W; });
+}
+INLINE vf pairsHigh(vf a, vf b) {
+  return shuffle(a, b, [](auto k) { return (k >> 1) + (k & 1) * W + W / 2; });
+}
 
 /** Elements 0, 2, 4, … and 1, 3, 5, … of 2 count ≤ 2W consecutive ones. */
 template <class How>
@@ -17,17 +52,14 @@ INLINE void splitPairs(How how, const float* x, vf& even, vf& odd) {
     a = loadPart(x, static_cast<int>(least(W, 2 * how.count)));
     b = 2 * how.count > W ? loadPart(x + W, 2 * how.count - W) : vf{};
   }
-  const vi lane = lanes();
-  even = __builtin_shuffle(a, b, lane * 2);
-  odd = __builtin_shuffle(a, b, lane * 2 + 1);
+  even = evens(a, b);
+  odd = odds(a, b);
 }
 
 /** Stores even[0], odd[0], even[1], odd[1], …: 2 count elements. */
 template <class How>
 INLINE void storePairs(How how, float* to, vf even, vf odd) {
-  const vi half = lanes() >> 1, side = (lanes() & 1) * W;
-  const vf first = __builtin_shuffle(even, odd, half + side),
-           second = __builtin_shuffle(even, odd, half + side + W / 2);
+  const vf first = pairsLow(even, odd), second = pairsHigh(even, odd);
   if (how.count == W) {
     storeAs(to, first);
     storeAs(to + W, second);
@@ -120,9 +152,7 @@ struct Columns<2> {
   LaneRange low, high;
   Columns(i64 at_, i64 width)
       : at(at_), low(lanesWithin(at_, 0, width)), high(lanesWithin(at_ + W, 0, width)) {}
-  INLINE_MEMBER vf load(const float* row) const {
-    return __builtin_shuffle(low.load(row + at), high.load(row + at + W), lanes() * 2);
-  }
+  INLINE_MEMBER vf load(const float* row) const { return evens(low.load(row + at), high.load(row + at + W)); }
 };
 
 /** What a tap of a gradient by the input reads of g, for a vector of outputs of one parity. */

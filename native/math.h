@@ -180,7 +180,7 @@ INLINE vf log1p(vf x) {
   const vf u = 1.0f + x;
   const vf lost = (x - (u - 1.0f)) * inverse(u);
   const vf y = log(u);
-  return (u == 0.0f) | (u == INFINITE) ? y : y + lost;
+  return ((u == 0.0f) | (u == INFINITE)) ? y : y + lost;
 }
 
 /** ln(1 + e) for e in [0, 1]: e p(e - ½), p minimax of degree 8 within 3.8e-8. */
@@ -373,13 +373,13 @@ INLINE vf pow(vf a, vf b) {
   const vf nan = splat(__builtin_nanf(""));
   // 0 and ∞ have no logarithm: the size is 0 or ∞ by the sign of the exponent.
   const vi shrinks = (base == 0.0f) == (b > 0.0f);
-  y = (base == 0.0f) | (base == INFINITE) ? (shrinks ? vf{} : splat(INFINITE)) : y;
+  y = ((base == 0.0f) | (base == INFINITE)) ? (shrinks ? vf{} : splat(INFINITE)) : y;
   const vi grows = (base > 1.0f) == (b > 0.0f);
   y = magnitude(b) == INFINITE ? (base == 1.0f ? splat(1.0f) : grows ? splat(INFINITE) : vf{}) : y;
-  y = (a < 0.0f) & (wholeB == 0) ? nan : y;
-  y = odd & (bits(a) < 0) ? -y : y;
-  y = (a != a) | (b != b) ? nan : y;
-  return (b == 0.0f) | (a == 1.0f) ? splat(1.0f) : y;
+  y = ((a < 0.0f) & (wholeB == 0)) ? nan : y;
+  y = (odd & (bits(a) < 0)) ? -y : y;
+  y = ((a != a) | (b != b)) ? nan : y;
+  return ((b == 0.0f) | (a == 1.0f)) ? splat(1.0f) : y;
 }
 
 }  // namespace math

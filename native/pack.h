@@ -1,28 +1,24 @@
 // Packing of matrix operands into panels that a register tile reads in order. Missing columns are filled with
 // 0.
 #pragma once
+#include "lanes.h"
 #include "tile.h"
 
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
-/** Transposes W vectors of W lanes in log2 W rounds: round s swaps the off-diagonal blocks of side s. */
+/** Transposes W vectors of W lanes in log2 W rounds: a round swaps the off-diagonal blocks of side S. */
+template <int S = 1>
 INLINE void transpose(vf (&r)[W]) {
-#pragma GCC unroll 4
-  for (int s = 1; s < W; s *= 2) {
-    const vi lane = lanes();
-    const vi upper = (lane & s) != 0;
-    // Lanes of the first of a pair: its own lower blocks and the second's, shifted up; and the other way
-    // round.
-    const vi first = upper ? lane - s + W : lane, second = upper ? lane + W : lane + s;
 #pragma GCC unroll 16
-    for (int i = 0; i < W; ++i)
-      if (!(i & s)) {
-        const vf a = r[i], b = r[i + s];
-        r[i] = __builtin_shuffle(a, b, first);
-        r[i + s] = __builtin_shuffle(a, b, second);
-      }
-  }
+  for (int i = 0; i < W; ++i)
+    if (!(i & S)) {
+      const vf a = r[i], b = r[i + S];
+      // The first of a pair gets its own lower blocks and the second's, shifted up; and the other way round.
+      r[i] = shuffle(a, b, [](auto k) { return (k & S) != 0 ? k - S + W : k; });
+      r[i + S] = shuffle(a, b, [](auto k) { return (k & S) != 0 ? k + W : k + S; });
+    }
+  if constexpr (2 * S < W) transpose<2 * S>(r);
 }
 
 /** Rows that are copied panel by panel: enough to reuse a page, few enough for L1. */

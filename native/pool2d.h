@@ -204,11 +204,10 @@ static void avgPoolPlane(const Pooling& q, bool countPad, float* y, const float*
 
 /** Every element of g, a quarter of it, to its four places. */
 static void avgPoolGradHalves(const Pooling& q, float* gx, const float* g) {
-  const vi lane = lanes();
   for (i64 i = 0; i < q.oh; ++i)
     span(0, q.ow, [&](auto how, i64 j) {
       const vf v = how.load(g + i * q.ow + j) * 0.25f;
-      const vf first = __builtin_shuffle(v, lane >> 1), second = __builtin_shuffle(v, (lane >> 1) + W / 2);
+      const vf first = pairsLow(v, v), second = pairsHigh(v, v);
       for (i64 r = 0; r < 2; ++r) {
         float* to = gx + (2 * i + r) * q.w + 2 * j;
         Part{static_cast<int>(least(W, 2 * how.count))}.store(to, first);

@@ -1,7 +1,7 @@
 // Kernels of random numbers: Philox4x32-10 (Salmon et al., 2011). Element k of a draw depends on the four
 // random words, the draw and k alone, so neither vector length nor threads change a bit.
 #pragma once
-#include "loop.h"
+#include "lanes.h"
 #include "math.h"
 
 namespace thalweg {
@@ -28,8 +28,7 @@ INLINE vu evenProducts(vu a, vu b) {
 
 /** The words of each group of four, in reverse. */
 INLINE vu reverseFours(vu v) {
-  vi order = 3 - (lanes() & 3) + (lanes() & ~3);
-  return __builtin_shuffle(v, order);
+  return shuffle(v, v, [](auto k) { return k ^ 3; });
 }
 
 /** radius times the sine and the cosine of 2πv for v in [0, 1): with 2v = n + r, those of πr, both negated
@@ -54,13 +53,11 @@ INLINE void onCircle(vf radius, vf v, vf& s, vf& c) {
 
 /** Box and Muller on two vectors of uniforms: pairs (u, v) lie side by side. */
 INLINE void boxMuller(vf& a, vf& b) {
-  const vi lane = lanes();
-  const vf u = __builtin_shuffle(a, b, lane * 2), v = __builtin_shuffle(a, b, lane * 2 + 1);
+  const vf u = evens(a, b), v = odds(a, b);
   vf s, c;
   onCircle(root(-2.0f * math::logNormal(1.0f - u)), v, s, c);
-  const vi first = (lane >> 1) + (lane & 1) * W;
-  a = __builtin_shuffle(c, s, first);
-  b = __builtin_shuffle(c, s, first + W / 2);
+  a = pairsLow(c, s);
+  b = pairsHigh(c, s);
 }
 
 typedef uint64_t vq __attribute__((vector_size(4 * W)));

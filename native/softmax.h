@@ -1,6 +1,7 @@
 // Kernels of the softmax family, over the rows of a matrix. A row is read at most three times and stays in
 // cache between.
 #pragma once
+#include "lanes.h"
 #include "math.h"
 #include "reduce.h"
 
@@ -10,10 +11,13 @@ namespace THALWEG_NAMESPACE {
 INLINE vf larger(vf old, vf v) { return atLeast(old, v); }
 
 /** Largest lane. */
+template <int Half = W / 2>
 INLINE float largest(vf v) {
-#pragma GCC unroll 4
-  for (int half = W / 2; half > 0; half /= 2) v = larger(v, __builtin_shuffle(v, (lanes() + half) & (W - 1)));
-  return v[0];
+  v = larger(v, shuffle(v, v, [](auto k) { return (k + Half) & (W - 1); }));
+  if constexpr (Half > 1)
+    return largest<Half / 2>(v);
+  else
+    return v[0];
 }
 
 /** Largest element, NaN left out: it comes back through the exponentials. */

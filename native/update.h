@@ -66,7 +66,7 @@ INLINE vf peak(How how, float* top, i64 k, vf v, vf scale) {
   if (!Peak) return v;
   const vf now = v * scale;
   const vf old = how.load(top + k);
-  const vf y = (now > old) | (now != now) ? now : old;
+  const vf y = ((now > old) | (now != now)) ? now : old;
   how.store(top + k, y);
   return y;
 }

@@ -126,8 +126,8 @@ INLINE void loadPair(const float* from, const Read* reads, i64 pieces, vf& even,
     return bits(v);
   };
   const vf low = half(reads), high = half(reads + (Pieces ? Pieces : pieces));
-  even = __builtin_shuffle(low, high, lanes() * 2);
-  odd = __builtin_shuffle(low, high, lanes() * 2 + 1);
+  even = evens(low, high);
+  odd = odds(low, high);
 }
 
 /** Bᵀ of four elements. */
@@ -242,9 +242,7 @@ static void transformSums(float* planes, i64 plane, i64 rows, const float* m, i6
 #pragma GCC unroll 2
     for (int y = 0; y < 2; ++y) {
       const vf *v = columns[y], even = v[0] + v[1] + v[2] + first, odd = v[1] - v[2] - v[3] + first;
-      const vi half = lanes() >> 1, side = (lanes() & 1) * W;
-      vf pixels[2] = {__builtin_shuffle(even, odd, half + side),
-                      __builtin_shuffle(even, odd, half + side + W / 2)};
+      vf pixels[2] = {pairsLow(even, odd), pairsHigh(even, odd)};
 #pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
         const Read* to = places + (2 * y + h) * pieces;
