@@ -21,10 +21,11 @@ INLINE vf factorAt(const float* p) {
 }
 
 /** The factor that lies so many strides of `bytes` after p. Named outright for AVX-512: the compiler turns
- * addresses into more counters than it has registers. */
+ * addresses into more counters than it has registers. And for clang, which adds up each address from the one
+ * before. */
 template <int STRIDES>
 INLINE vf factorAt(const float* p, i64 bytes) {
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || (defined(__AVX2__) && defined(__clang__))
   vf x;
   asm("vbroadcastss (%1,%2,%c3), %0"
       : "=v"(x)
