@@ -6,7 +6,7 @@ import { watcher } from '../memory/watcher.js';
 import { launch } from '../kernels/launch.js';
 import { add, reshape, sum } from '../ops/index.js';
 import { checkOptions, describe, shapeError, showShape, typeError } from '../tensor/errors.js';
-import { Piece, versionOf, withRecording } from '../tensor/op.js';
+import { Piece, versionOf, withRecording, type InputGrad } from '../tensor/op.js';
 import { sameShape, type Shape } from '../tensor/shape.js';
 import {
   asTensor,
@@ -109,7 +109,8 @@ export function sweep(
       const node = order[k]!;
       const g = grads.get(node);
       if (g && !wanted?.has(node)) grads.delete(node);
-      if (g) pull(node, g, grads, wanted, { createGraph: options.createGraph, placeOf });
+      const spent = g !== null && leftovers.isSpent(g);
+      if (g) pull(node, g, grads, wanted, { createGraph: options.createGraph, spent, placeOf });
       remains?.done(node, deliver);
       leftovers.clear();
     }
@@ -123,6 +124,8 @@ export function sweep(
 
 interface Pull {
   createGraph: boolean;
+  /** Whether nobody needs the gradient of the output afterwards. */
+  spent: boolean;
   placeOf: (x: Tensor, known: boolean) => Storage | null;
 }
 
@@ -136,15 +139,16 @@ function pull(
   g: Tensor,
   grads: Gradients,
   wanted: ReadonlySet<Key> | null,
-  { createGraph, placeOf }: Pull,
+  { createGraph, spent, placeOf }: Pull,
 ): void {
   const { row, inputs, attrs, output } = node;
   if (versionOf(inputs) !== node.version)
     throw new Error(
       `backward: an input of ${row.name}, shape ${showShape(inputs[0]?.shape ?? [])}, was changed in place after the forward pass (by an optimizer step?); run the forward pass again`,
     );
-  const rule = !createGraph && row.vjpFused ? row.vjpFused : row.vjp;
-  const parts = rule(g, output, inputs, attrs);
+  const fused = createGraph ? undefined : row.vjpFused;
+  const rule = (): InputGrad[] => (fused ?? row.vjp)(g, output, inputs, attrs);
+  const parts = fused && row.inPlace && spent ? Storage.withPlace(g.storage, rule) : rule();
   for (let k = 0; k < inputs.length; k++) {
     const x = inputs[k]!;
     const part = parts[k];

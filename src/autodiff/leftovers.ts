@@ -30,6 +30,11 @@ export class Leftovers {
     if (count(this.holds, storage, -1) === 0) this.dropped.push(storage);
   }
 
+  /** Whether a gradient was made in this sweep and nobody needs it but the rule that comes next. */
+  isSpent({ storage }: Tensor): boolean {
+    return this.scope !== null && this.own.has(storage) && !counted(this.holds, storage);
+  }
+
   /** Gives back what the forward pass made. */
   discard(storage: Storage): void {
     if (this.scope !== null && storage.scope === this.scope && !counted(this.holds, storage)) storage.free();

@@ -71,6 +71,7 @@ export class Storage {
     if (offered !== null && kind === 'real' && offered.length === length && offered.width === heap.width) {
       const storage = offered;
       offered = null;
+      if (storage.scope !== null) watcher?.replaced(storage);
       return storage;
     }
     const storage = new Storage(length, kind);

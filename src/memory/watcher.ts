@@ -37,6 +37,8 @@ export interface Watcher {
   letGo(storage: Storage): void;
   /** They are: `make` gives them new memory and launches once more what computed them. */
   comesBack(storage: Storage, make: () => void): void;
+  /** The next launch computes other values in the place of these, which it reads. */
+  replaced(storage: Storage): void;
   launched(kernel: string, args: readonly number[]): void;
   /** A kernel is about to get the place of this storage on the heap. */
   addressed(storage: Storage): void;

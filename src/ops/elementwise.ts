@@ -51,7 +51,9 @@ export function unary(
     forward: (y, xs) => launch(name, y.storage.address(), xs[0]!.storage.address(), y.size),
     vjp: (g, y, xs) => [vjp ? vjp(g, y, xs[0]!) : null],
     ...(fused ? { reads: 'output' } : {}),
-    ...(slope ? { vjpFused: (g, y, xs) => [apply(slope, [g, fused ? y : xs[0]!], null)] } : {}),
+    ...(slope
+      ? { vjpFused: (g, y, xs) => [apply(slope, [g, fused ? y : xs[0]!], null)], inPlace: true }
+      : {}),
   };
   const facts: OpFacts = { samples: unarySamples(domain), ...(order ? { order } : {}) };
   return define((x: TensorLike) => apply(row, [asTensor(name, x)], null), facts, row);

@@ -326,6 +326,7 @@ function rowwise(
     forward: (y, [x]) => launch(name, y.storage.address(), x!.storage.address(), rows(y), cols(y)),
     vjp: (g, y) => [rule(g, y)],
     vjpFused: (g, y) => [apply(gradRow, [g, y], null)],
+    inPlace: true,
   };
   const op: Softmax = define(
     (x: TensorLike, dim = -1): Tensor => {

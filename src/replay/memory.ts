@@ -1,6 +1,8 @@
-// The memory plan: buffers whose lives do not meet share memory. Nothing but offsets comes out of this.
+// The memory plan: buffers share memory whose lives do not meet, or meet in a kernel that may work in place. Nothing but
+// offsets comes out of this.
 import { ALIGNMENT } from '../memory/heap.js';
-import { accesses, launchesOf, ONCE, type Graph, type Launch } from './graph.js';
+import { table } from '../kernels/table.js';
+import { accesses, isStrips, launchesOf, ONCE, type Graph, type Launch, type Span } from './graph.js';
 
 export interface MemoryPlan {
   /** Distance of each buffer from the start of the plan's block; -1 for one that nothing uses. */
@@ -12,7 +14,8 @@ export interface MemoryPlan {
 }
 
 interface Life {
-  readonly buffer: number;
+  /** Buffers that follow each other in one place, each computed from the one before by a kernel that may work in place. */
+  readonly buffers: number[];
   readonly bytes: number;
   first: number;
   last: number;
@@ -24,7 +27,7 @@ const [BEFORE, AFTER] = [-1, 2 ** 30];
 /** From the first to the last instruction that touches each buffer, both included. */
 function livesOf({ instructions, buffers, outputs }: Graph): Life[] {
   const lives = buffers.map(({ bytes }, buffer): Life => ({
-    buffer,
+    buffers: [buffer],
     bytes: aligned(bytes),
     first: AFTER,
     last: BEFORE,
@@ -43,15 +46,32 @@ function livesOf({ instructions, buffers, outputs }: Graph): Life[] {
     const once = instruction.part === ONCE;
     launchesOf(instruction).forEach((launch) => touch(launch, once ? BEFORE : k, once ? AFTER : k));
   });
-  for (const life of lives) {
-    const { source, constant } = buffers[life.buffer]!;
+  lives.forEach((life, buffer) => {
+    const { source, constant } = buffers[buffer]!;
     // Staged values are there before the first instruction; constants stay for ever.
     if ((source || constant) && life.last >= 0) life.first = BEFORE;
     if (constant && life.last >= 0) life.last = AFTER;
-    if (outputs.has(life.buffer))
-      [life.first, life.last] = [Math.min(life.first, instructions.length), AFTER];
-  }
-  return lives.filter(({ last }) => last >= 0);
+    if (outputs.has(buffer)) [life.first, life.last] = [Math.min(life.first, instructions.length), AFTER];
+  });
+  return joined(instructions, lives).filter(({ last }) => last >= 0);
+}
+
+/** Lives of which one ends where a kernel may compute the other in its place become one. */
+function joined(instructions: Graph['instructions'], lives: Life[]): Life[] {
+  instructions.forEach((instruction, k) => {
+    if (isStrips(instruction) || !table[instruction.kernel].inPlace) return;
+    const [to, from, ...others] = accesses(instruction);
+    const [begun, ended] = [lives[to!.owner], from && lives[from.owner]];
+    if (!begun || !ended || begun.first !== k || ended.last !== k || ended.first === BEFORE) return;
+    // All of one from all of the other; operands are dense or broadcast, so elements keep their places.
+    const isWhole = (one: Span): boolean => one.from === 0 && aligned(one.to) === ended.bytes;
+    if (to!.to !== from!.to || begun.bytes !== ended.bytes) return;
+    if (![to!, from!, ...others.filter(({ owner }) => owner === from!.owner)].every(isWhole)) return;
+    ended.last = begun.last;
+    ended.buffers.push(...begun.buffers);
+    lives[to!.owner] = ended;
+  });
+  return [...new Set(lives)];
 }
 
 const aligned = (bytes: number): number => Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
@@ -63,7 +83,7 @@ function placeFor(life: Life, placed: readonly Life[], offsets: readonly number[
   for (let k = 0; k < placed.length; k++) {
     const other = placed[k]!;
     if (other.first > life.last || life.first > other.last) continue;
-    const start = offsets[other.buffer]!;
+    const start = offsets[other.buffers[0]!]!;
     if (start - at >= life.bytes) return at;
     at = Math.max(at, start + other.bytes);
   }
@@ -78,12 +98,12 @@ export function planMemory(graph: Graph): MemoryPlan {
   let [bytes, apart] = [0, 0];
   for (const life of lives) {
     const at = placeFor(life, placed, offsets);
-    offsets[life.buffer] = at;
+    for (const buffer of life.buffers) offsets[buffer] = at;
     let place = placed.length;
-    while (place > 0 && offsets[placed[place - 1]!.buffer]! > at) place--;
+    while (place > 0 && offsets[placed[place - 1]!.buffers[0]!]! > at) place--;
     placed.splice(place, 0, life);
     bytes = Math.max(bytes, at + life.bytes);
-    apart += life.bytes;
+    apart += life.bytes * life.buffers.length;
   }
   return { offsets, bytes, apart };
 }

@@ -83,6 +83,8 @@ export class Recorder implements Watcher {
   private readonly cleared = new Set<Tensor>();
   /** Buffers of storages that were let go. */
   private readonly away = new Map<Storage, number>();
+  /** Whose place the output of the next launch takes, which may still read what lies there. */
+  private over: { readonly offset: number; readonly buffer: number } | null = null;
   /** Whether what was computed before is computed again: a plan keeps it, so its launches are no part of the recording. */
   private repeating = 0;
   /** Live intervals by their starts, in order, and the buffers there. */
@@ -123,8 +125,17 @@ export class Recorder implements Watcher {
     this.lay(storage.offset, this.away.get(storage)!);
   }
 
+  replaced(storage: Storage): void {
+    const { offset } = storage;
+    this.over = { offset, buffer: this.placeOf(offset)!.buffer };
+    const { bytes, kind } = this.buffers[this.over.buffer]!;
+    this.enter(offset, { bytes, kind, source: null, content: null });
+  }
+
   launched(kernel: string, args: readonly number[]): void {
     if (this.repeating > 0) return;
+    const { over } = this;
+    this.over = null;
     const name = kernel as KernelName;
     const { sig } = table[name];
     const owners = new Array<number>(args.length).fill(NUMBER);
@@ -136,7 +147,8 @@ export class Recorder implements Watcher {
         owners[k] = OUTSIDE;
         continue;
       }
-      const buffer = this.owners[at]!;
+      const buffer =
+        over !== null && args[k] === over.offset && sig[k] === 'i' ? over.buffer : this.owners[at]!;
       owners[k] = buffer;
       own[k] = args[k]! - this.starts[at]!;
       if ('oup'.includes(sig[k]!) && this.buffers[buffer]!.source?.from === 'input')

@@ -54,6 +54,8 @@ export interface OpRow<A = any> {
    * while a call is recorded: its plan will not compute it twice.
    */
   readonly cheap?: boolean;
+  /** What `vjpFused` asks memory for first may take the place of the gradient that it gets. */
+  readonly inPlace?: boolean;
   /** What gradient thunks ask memory for first is their result, so it may be made where it belongs. */
   readonly direct?: boolean;
   /** The output shares the memory of input 0 and `forward` is not run. */

@@ -5,6 +5,8 @@ import * as t from '../../src/index.js';
 import type { Tensor } from '../../src/index.js';
 import { spendGraph } from '../../src/autodiff/backward.js';
 import { openScope } from '../../src/memory/arena.js';
+import { watched } from '../../src/memory/watcher.js';
+import { Recorder, type Entry } from '../../src/replay/recorder.js';
 import { generator, seedOf, SEED } from '../support/random.js';
 
 type Random = () => number;
@@ -17,6 +19,9 @@ const STEPS: ((x: Tensor, y: Tensor, random: Random) => Tensor)[] = [
   (x) => x.transpose().reshape([4, 6]),
   (x) => x.tanh(),
   (x) => x.relu(),
+  (x) => x.gelu(),
+  (x) => x.sigmoid(),
+  (x) => t.logSoftmax(x, 1),
   (x) => t.batchNorm(x, { training: true }),
   (x) => x.sub(x.mean(1, { keepdim: true })),
   (x, y) => x.sub(y),
@@ -96,6 +101,29 @@ describe(`early frees (seed ${SEED})`, () => {
       const seed = seedOf(`${name} ${k}`);
       expect(gradients(way, seed, false)).toEqual(gradients(way, seed, true));
     }
+  });
+
+  it('let a slope take the place of the gradient that it gets; a recorder tells them apart', () => {
+    const [x, w] = [t.ones([8, 32]), t.full([16, 32], 0.1)];
+    w.requiresGrad = true;
+    const scope = openScope();
+    const places: number[][] = [];
+    class Places extends Recorder {
+      override launched(kernel: string, args: readonly number[]): void {
+        if (kernel.endsWith('Grad')) places.push(args.slice(0, 2));
+        super.launched(kernel, args);
+      }
+    }
+    const recorder = new Places([], scope);
+    watched(recorder, () => spendGraph(t.linear(x, w).mul(2).relu().tanh().mul(3).mean()));
+    scope.end();
+    const slopes = recorder.entries.filter(({ kernel }) => kernel.endsWith('Grad'));
+    expect(slopes.map(({ kernel }) => kernel)).toEqual(['tanhGrad', 'reluGrad']);
+    for (const [to, from] of places) expect(to).toBe(from);
+    const [{ owners: first }, { owners: second }] = slopes as [Entry, Entry];
+    expect(first[0]).not.toBe(first[1]);
+    expect(second[1]).toBe(first[0]);
+    expect(second[0]).not.toBe(first[0]);
   });
 
   it('spare what the caller can still see: gradients given, results, tensors of the forward pass', () => {

@@ -1,11 +1,8 @@
-// The passes: what each does to a program, that leaving any of them out changes no bit, and that planned memory never gives
-// two living buffers one place.
-import fc from 'fast-check';
+// The passes: what each does to a program, and that leaving any of them out changes no bit.
 import { describe, expect, it } from 'vitest';
 import * as t from '../../src/index.js';
 import { nn, optim, trainStep, type Tensor } from '../../src/index.js';
-import { accesses, isStrips, launchesOf, OUTSIDE, type Graph } from '../../src/replay/graph.js';
-import { planMemory } from '../../src/replay/memory.js';
+import { isStrips, launchesOf } from '../../src/replay/graph.js';
 import { printPlan } from '../../src/replay/print.js';
 import { PASS_NAMES } from '../../src/replay/passes/index.js';
 import { Plan } from '../../src/replay/plan.js';
@@ -13,7 +10,6 @@ import { Recorder } from '../../src/replay/recorder.js';
 import { difference, graphOf, Pairs } from '../../src/replay/trace.js';
 import { openScope } from '../../src/memory/arena.js';
 import { watched } from '../../src/memory/watcher.js';
-import { SEED } from '../support/random.js';
 import { labels, numbers, valuesOf } from './support.js';
 
 /** The plan of a function of one tensor, made of two recordings. */
@@ -329,72 +325,5 @@ describe(`passes on ${t.backend.name}`, () => {
       /THALWEG_REPLAY_WITHOUT: pass must be one of .*"strips"/,
     );
     delete process.env['THALWEG_REPLAY_WITHOUT'];
-  });
-});
-
-describe('the memory plan', () => {
-  /** A graph of `neg`s from one buffer to another. */
-  const chain = (pairs: [from: number, to: number][], bytes: number[]): Graph => ({
-    instructions: pairs.map(([from, to], k) => ({
-      kernel: 'neg',
-      args: [0, 0, Math.min(bytes[from]!, bytes[to]!) / 4],
-      owners: [to, from, -2],
-      origins: [k],
-      part: 0,
-    })),
-    buffers: bytes.map((size) => ({ bytes: size, int: false, source: null, constant: null })),
-    outputs: new Set([pairs.at(-1)![1]]),
-  });
-
-  it('lets buffers share memory whose lives do not meet', () => {
-    const graph = chain(
-      [
-        [0, 1],
-        [1, 2],
-        [2, 3],
-        [3, 4],
-      ],
-      [640, 640, 640, 640, 640],
-    );
-    const { bytes, apart } = planMemory(graph);
-    expect(apart).toBe(5 * 640);
-    expect(bytes).toBe(2 * 640);
-  });
-
-  it('never gives two living buffers one place', () => {
-    const sizes = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 3, maxLength: 12 });
-    const property = fc.property(
-      sizes.chain((list) =>
-        fc.tuple(
-          fc.constant(list.map((n) => n * 64)),
-          fc.array(fc.tuple(fc.nat(list.length - 1), fc.nat(list.length - 1)), {
-            minLength: 1,
-            maxLength: 30,
-          }),
-        ),
-      ),
-      ([bytes, pairs]) => {
-        const graph = chain(pairs, bytes);
-        const { offsets, bytes: total } = planMemory(graph);
-        const lives = bytes.map((_, buffer) => {
-          const at = graph.instructions.flatMap((one, k) =>
-            launchesOf(one).some((l) => accesses(l).some((a) => a.owner === buffer && a.owner !== OUTSIDE))
-              ? [k]
-              : [],
-          );
-          return { first: at[0] ?? Infinity, last: graph.outputs.has(buffer) ? Infinity : (at.at(-1) ?? -1) };
-        });
-        lives.forEach((a, i) => {
-          if (a.last < 0) return;
-          expect(offsets[i]! + bytes[i]!).toBeLessThanOrEqual(total);
-          lives.forEach((b, j) => {
-            if (i >= j || b.last < 0 || a.first > b.last || b.first > a.last) return;
-            const [x, y] = [offsets[i]!, offsets[j]!];
-            expect(x + bytes[i]! <= y || y + bytes[j]! <= x).toBe(true);
-          });
-        });
-      },
-    );
-    fc.assert(property, { seed: SEED, numRuns: 300 });
   });
 });
