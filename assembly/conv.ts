@@ -17,8 +17,16 @@ import { suitsWinograd, winograd } from './winograd';
 /** More outputs than this would not fit their table. */
 const MOST_BIASES: i32 = 8192;
 
-/** Outputs that fill a register tile of either height: a single image is shared by outputs. */
+/** A single image is shared by groups, or by outputs if there is one group: so many fill a register tile of either height. */
 const PART: i32 = 12;
+class Outputs {
+  @inline static from(): i32 {
+    return Conv.groups > 1 ? 0 : Part.from(Conv.kg, PART);
+  }
+  @inline static to(): i32 {
+    return Conv.groups > 1 ? Conv.kg : Part.to(Conv.kg, PART);
+  }
+}
 
 /** Sixteen copies of each bias, a row for the tile to start from. */
 class Bias {
@@ -66,12 +74,15 @@ export function conv2d(
   Conv.over(n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups);
   const size = Conv.oh * Conv.ow;
   if (n * k * size <= 0) return;
+  Conv.share();
   const away = residual ? residual - y : 0;
-  if (isDepthwise()) return depthwise(y, x, wt, bias, away, act);
+  if (isDepthwise()) {
+    if (Outputs.from() < Outputs.to()) depthwise(y, x, wt, bias, away, act);
+    return;
+  }
   if (r * s <= MOST_TAPS) Few.forward();
   if (suitsWinograd(Conv.cg, Conv.kg, Conv.oh, Conv.ow)) {
-    const last = Part.to(Conv.kg, PART);
-    winograd(y, x, wt, bias, away, Part.from(Conv.kg, PART), last, act);
+    winograd(y, x, wt, bias, away, Outputs.from(), Outputs.to(), act);
   } else if (r * s > MOST_TAPS || (bias && k > MOST_BIASES)) {
     const first = Part.from(n * k, 1);
     const last = Part.to(n * k, 1);
@@ -79,16 +90,15 @@ export function conv2d(
     plain(FORWARD, x, wt, y);
     Epilogue.finish(y + usize(first) * Conv.outPlane(), 0, 1, (last - first) * size, 0, away, act);
   } else if (Few.fits()) {
-    const last = Part.to(Conv.kg, PART);
-    few(y, x, wt, bias, away, Part.from(Conv.kg, PART), last, act);
+    few(y, x, wt, bias, away, Outputs.from(), Outputs.to(), act);
   } else packed(y, x, wt, bias, away, act);
 }
 
 /** The product with columns(x), panel by panel. */
 function packed(y: usize, x: usize, wt: usize, bias: usize, away: usize, act: i32): void {
-  const first = Part.from(Conv.kg, PART);
-  const last = Part.to(Conv.kg, PART);
-  if (first == last) return;
+  const first = Outputs.from();
+  const last = Outputs.to();
+  if (first == last || Conv.from == Conv.to) return;
   Window.ofInput();
   if (bias) Bias.spread(bias, Conv.k);
   const size = Conv.oh * Conv.ow;
@@ -96,11 +106,11 @@ function packed(y: usize, x: usize, wt: usize, bias: usize, away: usize, act: i3
   for (let q = 0; q < Conv.n; q++) {
     for (let p = 0; p < size; p += PANEL) {
       Window.aim(p, min(PANEL, size - p));
-      for (let g = 0; g < Conv.groups; g++) panel(y, x, wt, bias, q, g, p, first, last, own);
+      for (let g = Conv.from; g < Conv.to; g++) panel(y, x, wt, bias, q, g, p, first, last, own);
     }
     // Not panel by panel, whose rows lie a plane apart: that took up to a fifth longer than an addition afterwards.
-    const at = y + usize(q * Conv.k + first) * Conv.outPlane();
-    const outputs = Conv.groups > 1 ? Conv.k : last - first;
+    const at = y + usize(q * Conv.k + Conv.from * Conv.kg + first) * Conv.outPlane();
+    const outputs = (Conv.to - Conv.from) * (last - first);
     if (away) Epilogue.finish(at, 0, 1, outputs * size, 0, away, act);
   }
 }
@@ -175,6 +185,7 @@ export function conv2dGradInput(
   groups: i32,
 ): void {
   Conv.over(n, c, h, w, k, r, s, sh, sw, ph, pw, dh, dw, groups);
+  Conv.share();
   gradInput(gx, g, wt);
 }
 

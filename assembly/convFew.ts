@@ -3,14 +3,13 @@
 import { Copies } from './copies';
 import { Conv } from './geometry';
 import { Epilogue, RELU } from './epilogue';
-import { Lines } from './lines';
 import { Rows } from './rows';
 import { Scratch } from './scratch';
+import { Sweep } from './sweep';
 import { MOST_TAPS } from './window';
 
-/** Bytes for copies, and for sums that are longer than the outputs. */
+/** Bytes for copies. */
 const ROOM: usize = 1 << 20;
-const SUMS: usize = ROOM - 8192;
 /** With more terms what a tile reads leaves L1, and packing takes little of the time, unless it is for a few outputs. */
 const MOST_TERMS: i32 = 160;
 const FEW_OUTPUTS: i32 = 8;
@@ -20,7 +19,7 @@ const MOST_TERMS_OF_FEW: i32 = 1024;
 class Cost {
   static TERM: f64 = 1.08;
   static SUM: f64 = 5;
-  static COPY: f64 = 3;
+  static COPY: f64 = 1.5;
 }
 
 /** One convolution as it is computed here: a gradient by the input in steps of 1 is one too, of what it is given. */
@@ -80,20 +79,17 @@ export class Few {
       if (Few.direct || usize(Few.ins) * Copies.channel <= ROOM) break;
     }
   }
-  /** Whether it costs less to sum what rows of a shared copy have beyond the outputs than to make more copies. */
+  /** Whether it costs less to sum row by row, with what last vectors have beyond the outputs, than to make more copies. */
   private static shares(): bool {
-    if (Few.direct || Copies.sh > 1 || Copies.sw > 1) return false;
-    const room = (u64(Few.outs) * u64(Few.oh) * u64(Few.ow + Copies.reach())) << 2 <= u64(SUMS);
-    return room && Few.cost(true) < Few.cost(false);
+    return !Few.direct && Few.cost(true) < Few.cost(false);
   }
   /** What a vector of positions costs, all outputs together, where copies are shared or not. */
   static cost(shared: bool): f64 {
     const outs = f64(Few.outs);
-    const sums = outs * (f64(Few.terms()) * Cost.TERM + Cost.SUM);
-    const copy = Few.direct ? 0 : f64(Few.ins) * Cost.COPY;
-    if (!shared) return sums + f64(Copies.s) * copy;
-    const longer = f64(Few.ow + Copies.reach()) / f64(Few.ow);
-    return longer * (sums + copy) + outs * Cost.COPY;
+    const terms = f64(Few.terms()) * Cost.TERM;
+    const copy = Few.direct ? 0 : f64(Few.ins * Copies.sw) * Cost.COPY;
+    if (!shared) return outs * (terms + Cost.SUM) + f64(Copies.s) * copy;
+    return outs * Sweep.cost(Few.ow, Few.outs, terms) + (f64(Few.ow + Copies.reach()) / f64(Few.ow)) * copy;
   }
   @inline static terms(): i32 {
     return Few.ins * Copies.r * Copies.s;
@@ -109,7 +105,7 @@ export class Few {
     if (!Few.direct && usize(Few.ins) * Copies.channel > ROOM) return false;
     const least = ((Few.oh - 1) % Few.rows) + 1;
     Few.list();
-    return Rows.fits(min(Few.rows, least) * Copies.pitch, Few.outs);
+    return Copies.shared ? Rows.holds(Few.outs) : Rows.fits(min(Few.rows, least) * Copies.pitch, Few.outs);
   }
   /** Tells where rows lie. */
   static list(): void {
@@ -136,7 +132,7 @@ export function few(
   act: i32,
 ): void {
   // A part without outputs has nothing to copy for.
-  if (first == last) return;
+  if (first == last || Conv.from == Conv.to) return;
   const lowest: f32 = act == RELU && !away ? 0 : -Infinity;
   const copies = Scratch.spare();
   const plane = usize(Copies.h * Copies.w) << 2;
@@ -148,7 +144,7 @@ export function few(
     Few.list();
     if (!Few.direct) memory.fill(copies, 0, usize(Few.ins) * Copies.channel);
     const down = usize(i * Few.ow) << 2;
-    for (let g = 0; g < Conv.groups; g++) {
+    for (let g = Conv.from; g < Conv.to; g++) {
       Rows.fill(wt + usize(g) * group, bias ? bias + (usize(g * Few.outs) << 2) : 0, first, last);
       for (let q = 0; q < Conv.n; q++) {
         let from = x + usize(q) * Few.from + usize(g * Few.ins) * plane;
@@ -165,16 +161,9 @@ export function few(
   }
 }
 
-/** `outs` outputs of a piece of `rows` rows. Those of a shared copy are cut from longer ones. */
+/** `outs` outputs of a piece of `rows` rows. */
 function sums(y: usize, x: usize, outs: i32, rows: i32, lowest: f32): void {
   if (!Copies.shared) return Rows.run(y, Few.outPlane(), x, outs, rows * Few.ow, lowest);
-  const count = rows * Copies.pitch;
-  let from = Scratch.spare() + ROOM + 64;
-  Rows.run(from, usize(count) << 2, x, outs, count, lowest);
-  const line = usize(Few.ow) << 2;
-  for (; outs > 0; outs--, y += Few.outPlane()) {
-    let to = y;
-    for (let i = 0; i < rows; i++, to += line, from += usize(Copies.pitch) << 2)
-      Lines.copy(to, from, 1, Few.ow);
-  }
+  Sweep.over(rows, Few.ow, usize(Few.ow) << 2, Few.outPlane(), usize(Copies.pitch) << 2, lowest);
+  Sweep.run(y, x, outs);
 }

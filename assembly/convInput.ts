@@ -4,6 +4,7 @@ import { Few, few } from './convFew';
 import { Copies } from './copies';
 import { depthwiseInput, isDepthwise } from './depthwise';
 import { fold, foldFits } from './fold';
+import { phases, suitsPhases } from './convPhases';
 import { Conv } from './geometry';
 import { INPUT, plain } from './plain';
 import { CAPACITY, Scratch } from './scratch';
@@ -49,6 +50,7 @@ export function gradInput(gx: usize, g: usize, wt: usize): void {
   if (Conv.k == 0 || Conv.oh < 1 || Conv.ow < 1 || taps > MOST_TAPS || unit > CAPACITY)
     return unpacked(gx, g, wt);
   if (isDepthwise()) return depthwiseInput(gx, g, wt);
+  if (suitsPhases()) return phases(gx, g, wt);
   Few.backward();
   if (suitsWinograd(Conv.kg, Conv.cg, Conv.h, Conv.w)) winogradInput(gx, g, wt);
   else if (suitsFold()) fold(gx, g, wt);
@@ -58,7 +60,9 @@ export function gradInput(gx: usize, g: usize, wt: usize): void {
 }
 
 function unpacked(gx: usize, g: usize, wt: usize): void {
-  memory.fill(gx, 0, usize(Conv.n * Conv.c) * Conv.inPlane());
+  const size = usize((Conv.to - Conv.from) * Conv.cg) * Conv.inPlane();
+  for (let q = 0; q < Conv.n; q++)
+    memory.fill(gx + usize(q * Conv.c + Conv.from * Conv.cg) * Conv.inPlane(), 0, size);
   plain(INPUT, gx, wt, g);
 }
 
@@ -71,10 +75,10 @@ function packed(gx: usize, g: usize, wt: usize): void {
   Unit.planes = max(1, min(Conv.kg, min(DEPTH / Window.taps, room)));
   Unit.blocks = (Conv.kg + Unit.planes - 1) / Unit.planes;
   Unit.size = usize(Conv.cg * Unit.planes * Window.taps) << 2;
-  const units = Conv.groups * Unit.blocks;
+  const units = Conv.to * Unit.blocks;
   const most = i32(CAPACITY / Unit.size);
   const size = Conv.h * Conv.w;
-  for (let first = 0; first < units; first += most) {
+  for (let first = Conv.from * Unit.blocks; first < units; first += most) {
     const last = min(units, first + most);
     for (let z = first; z < last; z++) Unit.pack(Scratch.a() + usize(z - first) * Unit.size, wt, z);
     for (let q = 0; q < Conv.n; q++)

@@ -9,6 +9,7 @@ import { Part } from './part';
 import { plain, WEIGHT } from './plain';
 import { Scratch } from './scratch';
 import { Lanes } from './simd';
+import { suitsSweep, sweepWeight } from './sweepWeight';
 import { MOST_TAPS } from './window';
 import { suitsWinogradWeight } from './winograd';
 import { winogradWeight } from './winogradWeight';
@@ -105,6 +106,7 @@ export function gradWeight(gw: usize, x: usize, g: usize): void {
   if (some && suitsWinogradWeight()) return winogradWeight(gw, x, g);
   if (some && isDepthwise()) return depthwiseWeight(gw, x, g);
   const fast = some && taps <= MOST_TAPS;
+  if (fast && suitsSweep()) return sweepWeight(gw, x, g);
   if (fast) Block.choose();
   if (!fast || Block.channels == 0) {
     // Parts are filters here, and below groups, or rows of columns(x) when there is only one group.

@@ -4,7 +4,6 @@
 import { Epilogue, RELU } from './epilogue';
 import { doubles, halves } from './depthwiseSteps';
 import { Conv } from './geometry';
-import { Part } from './part';
 import { Lanes } from './simd';
 import { Border, Inside } from './strip';
 
@@ -35,13 +34,12 @@ export function isDepthwise(): bool {
   return Conv.sh == 2 && Conv.sw == 2 && ((Conv.h | Conv.w) & 1) == 0;
 }
 
-/** y = act(x * w + bias + residual) for the parts' planes of each image. */
+/** y = act(x * w + bias + residual) for the part's planes of each image. */
 export function depthwise(y: usize, x: usize, wt: usize, bias: usize, away: usize, act: i32): void {
   const lowest: f32 = act == RELU && !away ? 0 : -Infinity;
   const plane = Conv.outPlane();
-  const last = Part.to(Conv.k, 1);
   for (let q = 0; q < Conv.n; q++)
-    for (let f = Part.from(Conv.k, 1); f < last; f++) {
+    for (let f = Conv.from; f < Conv.to; f++) {
       const at = usize(q * Conv.k + f);
       const to = y + at * plane;
       const from = bias ? bias + (usize(f) << 2) : ZERO;
@@ -56,7 +54,7 @@ export function depthwise(y: usize, x: usize, wt: usize, bias: usize, away: usiz
 /** The gradient by the input of all images. */
 export function depthwiseInput(gx: usize, g: usize, wt: usize): void {
   for (let q = 0; q < Conv.n; q++)
-    for (let f = 0; f < Conv.k; f++) {
+    for (let f = Conv.from; f < Conv.to; f++) {
       const at = usize(q * Conv.k + f);
       const to = gx + at * Conv.inPlane();
       const from = g + at * Conv.outPlane();

@@ -225,7 +225,7 @@ class Block {
 export function fold(gx: usize, g: usize, wt: usize): void {
   const taps = Conv.r * Conv.s;
   Block.choose();
-  for (let group = 0; group < Conv.groups; group++)
+  for (let group = Conv.from; group < Conv.to; group++)
     for (let e = 0; e < Conv.cg; e += Block.channels) {
       const f = group * Conv.kg;
       const some = min(Block.channels, Conv.cg - e);

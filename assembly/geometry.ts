@@ -1,5 +1,6 @@
 // The sizes of the convolution at hand. A kernel sets them first and the functions below it read them, which spares
 // fourteen arguments each; they are the instance's own, like all its globals.
+import { Part } from './part';
 
 export class Conv {
   /** Images, channels and size of the input. */
@@ -25,6 +26,9 @@ export class Conv {
   /** Channels and outputs of a group. */
   static cg: i32 = 0;
   static kg: i32 = 0;
+  /** Groups of the part at hand: all of them, unless a single image is shared by groups. */
+  static from: i32 = 0;
+  static to: i32 = 0;
 
   static over(
     n: i32,
@@ -60,6 +64,14 @@ export class Conv {
     Conv.ow = (w + 2 * pw - dw * (s - 1) - 1) / sw + 1;
     Conv.cg = c / groups;
     Conv.kg = k / groups;
+    Conv.from = 0;
+    Conv.to = groups;
+  }
+  /** Takes the part's groups, if there are several. */
+  static share(): void {
+    if (Conv.groups == 1) return;
+    Conv.from = Part.from(Conv.groups, 1);
+    Conv.to = Part.to(Conv.groups, 1);
   }
 
   /** Bytes of a plane of the input, and of the output. */

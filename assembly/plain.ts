@@ -9,11 +9,12 @@ export const FORWARD = 0;
 export const INPUT = 1;
 export const WEIGHT = 2;
 
-/** Adds x * w to y, or its transposes to x or w, whichever is the output. Only the weights' gradient comes in parts. */
+/** Adds x * w to y, or its transposes to x or w, whichever is the output. Gradients by the input come in groups, the others in outputs. */
 export function plain(kind: i32, x: usize, wt: usize, y: usize): void {
-  const last = Part.to(Conv.k, 1);
+  const first = kind == INPUT ? Conv.from * Conv.kg : Part.from(Conv.k, 1);
+  const last = kind == INPUT ? Conv.to * Conv.kg : Part.to(Conv.k, 1);
   for (let q = 0; q < Conv.n; q++)
-    for (let f = Part.from(Conv.k, 1); f < last; f++)
+    for (let f = first; f < last; f++)
       for (let e = 0; e < Conv.cg; e++) {
         const weights = wt + (usize((f * Conv.cg + e) * Conv.r * Conv.s) << 2);
         const px = x + usize(q * Conv.c + (f / Conv.kg) * Conv.cg + e) * Conv.inPlane();

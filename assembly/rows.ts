@@ -37,6 +37,9 @@ export class Rows {
   static inn: usize = 0;
   static out: usize = 0;
   static taps: i32 = 0;
+  /** Where taps and the list at hand begin, in bytes behind the first of all. */
+  static first: usize = 0;
+  static begin: usize = 0;
 
   /** Where each tap's row lies in a channel, and its weight among the channel's. */
   static tap(t: i32, row: usize, weight: i32): void {
@@ -45,22 +48,28 @@ export class Rows {
     store<i32>(at, weight, 4);
   }
   @inline private static table(): usize {
-    return Scratch.tables();
+    return Scratch.tables() + Rows.first;
   }
-  @inline private static list(): usize {
-    return Scratch.a();
+  @inline static list(): usize {
+    return Scratch.a() + Rows.begin;
   }
   /** Bytes of the list of two outputs: both biases, and a record for each term. */
-  @inline private static pair(): usize {
+  @inline static pair(): usize {
     return usize(Rows.ins * Rows.taps + 1) << 4;
   }
   static fits(positions: i32, outs: i32): bool {
-    return positions >= TILE && usize((outs + 1) >> 1) * Rows.pair() <= TERMS;
+    return positions >= TILE && Rows.holds(outs);
+  }
+  /** Whether there is room for the lists of so many outputs. */
+  static holds(outs: i32): bool {
+    return usize((outs + 1) >> 1) * Rows.pair() <= TERMS;
   }
 
   /** Lists the terms of the outputs `first` to `last`. A record is where the row lies, and both weights. */
   static fill(wt: usize, bias: usize, first: i32, last: i32): void {
     let to = Rows.list();
+    const table = Rows.table();
+    const end = table + (usize(Rows.taps) << 3);
     for (let f = first; f < last; f += 2) {
       const next: usize = f + 1 < last ? 1 : 0;
       f32.store(to, bias ? f32.load(bias + (usize(f) << 2)) : 0);
@@ -68,13 +77,13 @@ export class Rows {
       to += 16;
       for (let e = 0; e < Rows.ins; e++) {
         const weights = wt + usize(f) * Rows.out + usize(e) * Rows.inn;
+        const second = weights + next * Rows.out;
         const row = usize(e) * Rows.channel;
-        for (let t = 0; t < Rows.taps; t++, to += 16) {
-          const tap = Rows.table() + (usize(t) << 3);
-          const from = weights + load<u32>(tap, 4);
+        for (let tap = table; tap < end; tap += 8, to += 16) {
+          const at = load<usize>(tap, 4);
           store<usize>(to, row + load<usize>(tap));
-          f32.store(to, f32.load(from), 4);
-          f32.store(to, f32.load(from + next * Rows.out), 8);
+          f32.store(to, f32.load(weights + at), 4);
+          f32.store(to, f32.load(second + at), 8);
         }
       }
     }

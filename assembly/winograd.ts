@@ -142,7 +142,7 @@ export function winograd(
   Side.out = usize(Conv.cg * 9) << 2;
   Side.inn = 36;
   Side.tap = 4;
-  for (let g = 0; g < Conv.groups; g++) {
+  for (let g = Conv.from; g < Conv.to; g++) {
     const f = g * Conv.kg;
     const from = x + usize(g * Conv.cg) * Side.inPlane();
     const to = y + usize(f) * Side.outPlane();
@@ -159,7 +159,7 @@ export function winogradInput(gx: usize, g: usize, wt: usize): void {
   Side.out = 36;
   Side.inn = usize(Conv.cg * 9) << 2;
   Side.tap = -4;
-  for (let q = 0; q < Conv.groups; q++) {
+  for (let q = Conv.from; q < Conv.to; q++) {
     const f = q * Conv.kg;
     const from = g + usize(f) * Side.inPlane();
     const to = gx + usize(q * Conv.cg) * Side.outPlane();

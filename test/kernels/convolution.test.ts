@@ -44,13 +44,16 @@ const BATCHES = [
   [2, 10, 11, 13, 14, 3, 2, 2, 3, 1, 2, 2, 1, 2],
   [3, 4, 9, 11, 4, 3, 3, 1, 1, 1, 1, 1, 1, 4],
   [3, 4, 8, 18, 4, 3, 3, 2, 2, 1, 1, 1, 1, 4],
+  [3, 4, 14, 14, 4, 5, 5, 1, 1, 2, 2, 1, 1, 4],
+  [3, 4, 13, 15, 8, 5, 5, 2, 2, 2, 2, 1, 1, 4],
 ];
-/** Hundreds of channels: weights and images in several blocks. */
+/** Hundreds of channels: weights and images in several blocks; and an image whose gradient goes by in pieces. */
 const DEEP = [
   [2, 272, 6, 5, 24, 3, 3, 1, 1, 1, 1, 1, 1, 1],
   [1, 100, 8, 8, 420, 3, 3, 1, 1, 1, 1, 1, 1, 1],
   [1, 4, 9, 11, 40, 5, 5, 1, 1, 2, 2, 1, 1, 1],
   [1, 660, 4, 4, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1],
+  [1, 1, 130, 130, 72, 3, 3, 2, 2, 1, 1, 1, 1, 1],
 ];
 
 describe.each(engines)('convolutions on $label', ({ engine: get }) => {

@@ -126,6 +126,24 @@ const CONVS: KernelCase[] = [
   { args: [2, 2, 2, 8, 2, 3, 3, 2, 2, 1, 1, 1, 1, 2] },
   { args: [2, 2, 6, 10, 2, 3, 3, 2, 2, 1, 1, 1, 1, 2] },
   { args: [1, 3, 8, 30, 3, 3, 3, 2, 2, 1, 1, 1, 1, 3] },
+  // Filters of one channel row by row: rows of every number of vectors, two outputs a channel, more positions than are summed at
+  // a time; in steps, phases of the image of uneven sizes, without taps, of more steps than taps, and steps of 3.
+  { args: [2, 2, 7, 7, 2, 5, 5, 1, 1, 2, 2, 1, 1, 2] },
+  { args: [2, 2, 14, 14, 4, 5, 5, 1, 1, 2, 2, 1, 1, 2] },
+  { args: [1, 2, 5, 3, 2, 3, 3, 1, 1, 1, 1, 1, 1, 2] },
+  { args: [1, 1, 9, 12, 1, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
+  { args: [1, 1, 5, 11, 1, 3, 4, 1, 1, 1, 2, 1, 1, 1] },
+  { args: [1, 1, 6, 19, 1, 5, 3, 1, 1, 2, 2, 1, 1, 1] },
+  { args: [1, 1, 4, 24, 2, 3, 5, 1, 1, 2, 1, 1, 2, 1] },
+  { args: [1, 2, 5, 28, 2, 5, 5, 1, 1, 2, 2, 1, 1, 2] },
+  { args: [1, 2, 9, 41, 2, 7, 7, 1, 1, 3, 3, 1, 1, 2] },
+  { args: [1, 1, 33, 70, 1, 5, 5, 1, 1, 2, 2, 1, 1, 1] },
+  { args: [1, 1, 75, 80, 1, 5, 5, 2, 2, 2, 2, 1, 1, 1] },
+  { args: [2, 2, 14, 14, 2, 5, 5, 2, 2, 2, 2, 1, 1, 2] },
+  { args: [2, 2, 13, 15, 4, 5, 5, 2, 2, 2, 2, 1, 1, 2] },
+  { args: [1, 2, 10, 12, 2, 3, 3, 2, 2, 2, 2, 2, 2, 2] },
+  { args: [1, 2, 9, 10, 2, 2, 2, 3, 3, 0, 0, 1, 1, 2] },
+  { args: [1, 2, 11, 14, 2, 4, 5, 3, 2, 1, 2, 1, 1, 2] },
   // Images for 3 channels and from 1, whose gradients have few channels.
   { args: [2, 3, 20, 35, 12, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
   { args: [2, 1, 20, 35, 12, 3, 3, 1, 1, 1, 1, 1, 1, 1] },
@@ -167,11 +185,17 @@ const madds = (at: number): Pick<Split, 'work' | 'over' | 'cost'> => ({
   over: [at + 7, at + 8, at + 13],
   cost: 0.05,
 });
-/** By images; a single one by outputs, unless it is in groups of several. */
-function imagesOrOutputs(v: readonly number[]): Cut | 'inside' | null {
+/** By images; a single one by groups, or by outputs if there is one group. */
+function imagesOrOutputs(v: readonly number[]): Cut | 'inside' {
   const q = conv(v);
   if (q.n > 1) return along(v, 0, [q.k * q.oh * q.ow, q.c * q.h * q.w, 0, 0, q.k * q.oh * q.ow]);
-  return q.groups > 1 && (q.groups < q.c || q.groups < q.k) ? null : 'inside';
+  return 'inside';
+}
+/** By images; a single one by groups. */
+function imagesOrGroups(v: readonly number[]): Cut | 'inside' | null {
+  const q = conv(v);
+  if (q.n > 1) return along(v, 0, [q.c * q.h * q.w, q.k * q.oh * q.ow, 0]);
+  return q.groups > 1 ? 'inside' : null;
 }
 
 export const convolution = {
@@ -230,13 +254,7 @@ export const convolution = {
     cases: CONVS,
     domain: [-1, 1],
     tolerance: 2e-5,
-    split: {
-      ...madds(3),
-      cut: (v) => {
-        const q = conv(v);
-        return along(v, 0, [q.c * q.h * q.w, q.k * q.oh * q.ow, 0]);
-      },
-    },
+    split: { ...madds(3), cut: imagesOrGroups },
   },
   /** Gradient of conv2d by its weight: (gw, x, g, same numbers). */
   conv2dGradWeight: {
