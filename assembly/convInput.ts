@@ -1,5 +1,5 @@
-// The gradient of a convolution by its input, which is also the transposed convolution: W' · columns(g), or the other way round
-// where there are steps (fold.ts), so that no product is with a zero that they put there.
+// The gradient of a convolution by its input, which is also the transposed convolution: W' · columns(g). Where there are steps it
+// is the other way round (fold.ts), or phase by phase (convPhases.ts), so that no product is with a zero that they put there.
 import { Few, few } from './convFew';
 import { Copies } from './copies';
 import { depthwiseInput, isDepthwise } from './depthwise';

@@ -145,7 +145,7 @@ export class Sweep {
     let s6 = s0;
     let s7 = s0;
     let t = terms + 16;
-    // There is a term, and what does not change need not be computed anew only where a loop surely runs.
+    // There is a term. Before a loop that surely runs V8 computes what stays the same in it, else in each turn.
     do {
       const w = v128.load32_splat(t, 4);
       const a = x + load<usize>(t);
