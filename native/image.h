@@ -90,8 +90,8 @@ struct Padded {
         for (i64 v = 0; v < q.s; ++v) *offsets++ = static_cast<int32_t>(at(c, u * q.dh, v * q.dw));
   }
   /** Copies planes of h × w; padded row 0 is row `first` of the source. What lies left and right must be 0
-   * already and stays so; rows outside become 0. Inlined, as GCC does in some units and
-   * not in others: 28 × 28 by SSE2 takes 2.70 ms so, 2.86 as a call. */
+   * already and stays so; rows outside become 0. Inlined, as GCC does in some units and not in others:
+   * 28 × 28 by SSE2 takes 2.70 ms so, 2.86 as a call. */
   INLINE_MEMBER void fill(float* out, const float* x, i64 h, i64 w, i64 first) const {
     const RowCopy copy(*this, w);
     for (i64 p = 0; p < planes; ++p, x += h * w)

@@ -20,9 +20,7 @@ static void transposeRun(float* out, i64 so, const float* x, i64 sx, i64 rows, i
       const int h = static_cast<int>(least(W, rows - i)), w = static_cast<int>(least(W, cols - j));
       vf v[W];
       if (h == W && w == W) {
-#pragma GCC unroll 16
-        for (int q = 0; q < W; ++q) v[q] = loadAs<vf>(x + (j + q) * sx + i);
-        transpose(v);
+        loadTransposed(v, x + j * sx + i, sx);
 #pragma GCC unroll 16
         for (int p = 0; p < W; ++p) storeAs(out + (i + p) * so + j, v[p]);
       } else {

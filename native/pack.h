@@ -7,8 +7,9 @@
 namespace thalweg {
 namespace THALWEG_NAMESPACE {
 
-/** Transposes W vectors of W lanes in log2 W rounds: a round swaps the off-diagonal blocks of side S. */
-template <int S = 1>
+/** Transposes each block of SIDE vectors by SIDE lanes in log2 SIDE rounds: a round swaps the off-diagonal
+ * blocks of side S. */
+template <int SIDE = W, int S = 1>
 INLINE void transpose(vf (&r)[W]) {
 #pragma GCC unroll 16
   for (int i = 0; i < W; ++i)
@@ -18,7 +19,30 @@ INLINE void transpose(vf (&r)[W]) {
       r[i] = shuffle(a, b, [](auto k) { return (k & S) != 0 ? k - S + W : k; });
       r[i + S] = shuffle(a, b, [](auto k) { return (k & S) != 0 ? k + W : k + S; });
     }
-  if constexpr (2 * S < W) transpose<2 * S>(r);
+  if constexpr (2 * S < SIDE) transpose<SIDE, 2 * S>(r);
+}
+
+/** Four reals of each row 0, 4, 8, …, which are `step` apart, side by side. */
+INLINE vf quarters(const float* p, i64 step) {
+#if defined(__AVX512F__)
+  __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 4 * step), 1);
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 8 * step), 2);
+  return _mm512_insertf32x4(v, _mm_loadu_ps(p + 12 * step), 3);
+#elif defined(__AVX2__)
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 4 * step), 1);
+#else
+  static_cast<void>(step);
+  return loadAs<vf>(p);
+#endif
+}
+
+/** A square of W rows, `step` apart, transposed. Loads put blocks of four where they belong, so that half of
+ * the rounds are left: one port of the processor does those alone. */
+INLINE void loadTransposed(vf (&r)[W], const float* p, i64 step) {
+#pragma GCC unroll 16
+  for (int i = 0; i < W; ++i) r[i] = quarters(p + i % 4 * step + i / 4 * 4, step);
+  transpose<4>(r);
 }
 
 /** Rows that are copied panel by panel: enough to reuse a page, few enough for L1. */
@@ -51,16 +75,12 @@ static void packRows(float* out, const float* b, i64 ldb, i64 terms, i64 cols) {
 INLINE void packSquare(float* out, const float* b, i64 ldb, i64 terms, i64 cols) {
   vf r[W];
   if (terms == W && cols == W) {
-#pragma GCC unroll 16
-    for (int i = 0; i < W; ++i) r[i] = loadAs<vf>(b + i * ldb);
-  } else {
-    for (int i = 0; i < W; ++i) r[i] = i < cols ? loadPart(b + i * ldb, static_cast<int>(terms)) : vf{};
-  }
-  transpose(r);
-  if (terms == W) {
+    loadTransposed(r, b, ldb);
 #pragma GCC unroll 16
     for (int i = 0; i < W; ++i) storeAs(out + i * TILE_COLS, r[i]);
   } else {
+    for (int i = 0; i < W; ++i) r[i] = i < cols ? loadPart(b + i * ldb, static_cast<int>(terms)) : vf{};
+    transpose(r);
     for (int i = 0; i < terms; ++i) storeAs(out + i * TILE_COLS, r[i]);
   }
 }
