@@ -1,6 +1,6 @@
 // Convolutions of few terms, for which packing a panel would cost as much as its sums: copies of the image in which each tap
 // finds the pixels of neighbouring outputs side by side are read as they are. A single tap without steps reads the image.
-import { Copies } from './copies';
+import { Copies, ROOM } from './copies';
 import { Conv } from './geometry';
 import { Epilogue, RELU } from './epilogue';
 import { Rows } from './rows';
@@ -8,8 +8,6 @@ import { Scratch } from './scratch';
 import { Sweep } from './sweep';
 import { MOST_TAPS } from './window';
 
-/** Bytes for copies. */
-const ROOM: usize = 1 << 20;
 /** With more terms what a tile reads leaves L1, and packing takes little of the time, unless it is for a few outputs. */
 const MOST_TERMS: i32 = 160;
 const FEW_OUTPUTS: i32 = 8;

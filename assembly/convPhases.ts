@@ -1,15 +1,14 @@
 // Gradients by the input in steps, for few channels: pixels that lie whole steps apart see the same taps, so each such phase of
 // the image is a sum over a window of its own, in steps of 1, of one padded copy of the gradient (copies.ts, sweep.ts). Columns
 // of different phases are put in turn at the end.
-import { Copies } from './copies';
+import { Copies, ROOM } from './copies';
 import { Conv } from './geometry';
 import { Rows } from './rows';
 import { Scratch } from './scratch';
 import { Sweep } from './sweep';
 import { MOST_TAPS } from './window';
 
-/** Bytes for copies, and for what phases of a row come to. */
-const ROOM: usize = 1 << 20;
+/** Bytes for what phases of a row come to. */
 const SUMS: usize = ROOM - 8192;
 /** With more channels products of all taps, which are then added (fold.ts), are faster. */
 const MOST_CHANNELS: i32 = 4;

@@ -1,7 +1,7 @@
 // The gradient of a convolution by its weight: for each output and each row (channel, tap) of columns(x) a sum over positions.
 // Both lie position after position, the gradient in place and the rows in copies of the image, so nothing else is packed.
 import { Conv } from './geometry';
-import { Copies } from './copies';
+import { Copies, ROOM } from './copies';
 import { isDepthwise } from './depthwise';
 import { depthwiseWeight } from './depthwiseWeight';
 import { Dots } from './dots';
@@ -17,8 +17,7 @@ import { winogradWeight } from './winogradWeight';
 /** Positions of a block: rows of a block stay in L1 by two and four, all its gradients in L2. */
 const POSITIONS: i32 = 1024;
 const LEAST: i32 = 512;
-/** Bytes for copies, and those that they take where a block may have fewer images. */
-const ROOM: usize = 1 << 20;
+/** Bytes that copies take where a block may have fewer images. */
 const BLOCK: usize = 1 << 18;
 /** Bytes for sums, four lanes each, and those that they take where fewer channels may go by at a time. */
 const SUMS: usize = (2 << 20) - 4096;

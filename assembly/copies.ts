@@ -4,9 +4,10 @@
 // longer by what a window reaches, and sums go row by row.
 import { Block, Lines } from './lines';
 import { Scratch } from './scratch';
+import { MOST_TAPS } from './window';
 
-/** More rows or columns of a window than this take the plain path. */
-const MOST_TAPS: i32 = 1024;
+/** Bytes for copies. */
+export const ROOM: usize = 1 << 20;
 
 export class Copies {
   /** What windows look at, and the windows. */

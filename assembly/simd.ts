@@ -8,6 +8,9 @@ const CONSTANTS: usize = memory.data<f32>([1, 2, -0, f32.MIN_NORMAL_VALUE, Infin
 /** From the k-th on: four lanes of which the last 1 + k are set. */
 const LAST: usize = memory.data<i32>([0, 0, 0, -1, -1, -1, -1]);
 
+/** Vectors of sums at a time. V8 11 has registers for no more than seven beside as many vectors that it loads first. */
+export const MOST_SUMS: i32 = ASC_FEATURE_RELAXED_SIMD ? 8 : 7;
+
 export class Lanes {
   /** The even ones of eight reals, and the odd ones. */
   @inline static evens(x: usize): v128 {

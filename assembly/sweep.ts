@@ -3,12 +3,10 @@
 // its terms alone, so tiles may overlap, and their shapes change no bit.
 import { Eight, Five, Four, One, Seven, Six, Three, Two } from './numbers';
 import { Rows } from './rows';
-import { Lanes } from './simd';
+import { Lanes, MOST_SUMS } from './simd';
 
 /** What is read of all rows for a band of rows of outputs stays in L1. */
 const NEAR: usize = 16384;
-/** Vectors of sums in a tile. V8 11 loads all pixels of a tap first, and has registers for seven beside the sums. */
-const MOST: i32 = ASC_FEATURE_RELAXED_SIMD ? 8 : 7;
 /** What a tile does besides its sums takes as long as so many multiply-adds of vectors. */
 const TILE: f64 = 36;
 
@@ -67,8 +65,8 @@ export class Sweep {
   /** What a vector of outputs costs in rows so long, as convFew.ts counts: its terms, what a tile does besides, and excess. */
   static cost(cols: i32, outs: i32, terms: f64): f64 {
     Sweep.cols = cols;
-    const n = Sweep.width(outs > 1 ? 4 : MOST);
-    const sums = outs > 1 ? 2 * n : n > 4 ? n : n == 3 ? 6 : n == 4 && MOST < 8 ? 4 : MOST;
+    const n = Sweep.width(outs > 1 ? 4 : MOST_SUMS);
+    const sums = outs > 1 ? 2 * n : n > 4 ? n : n == 3 ? 6 : n == 4 && MOST_SUMS < 8 ? 4 : MOST_SUMS;
     const width = 4 * n;
     const excess = f64(((cols + width - 1) / width) * width) / f64(cols);
     return excess * (terms + TILE / f64(sums));
@@ -101,17 +99,17 @@ export class Sweep {
   }
   /** Narrow rows go by several at a time, if there are so many. */
   private static one(y: usize, x: usize, terms: usize, i: i32, end: i32): void {
-    const n = Sweep.width(MOST);
+    const n = Sweep.width(MOST_SUMS);
     const rows = end - i;
     if (n == 8) Sweep.tiles<One, Eight>(y, x, terms, i, end);
     else if (n == 7) Sweep.tiles<One, Seven>(y, x, terms, i, end);
     else if (n == 6) Sweep.tiles<One, Six>(y, x, terms, i, end);
     else if (n == 5) Sweep.tiles<One, Five>(y, x, terms, i, end);
-    else if (n == 4 && rows >= 2 && MOST == 8) Sweep.tiles<Two, Four>(y, x, terms, i, end);
+    else if (n == 4 && rows >= 2 && MOST_SUMS == 8) Sweep.tiles<Two, Four>(y, x, terms, i, end);
     else if (n == 4) Sweep.tiles<One, Four>(y, x, terms, i, end);
     else if (n == 3 && rows >= 2) Sweep.tiles<Two, Three>(y, x, terms, i, end);
     else if (n == 3) Sweep.tiles<One, Three>(y, x, terms, i, end);
-    else if (n == 2 && rows >= 4 && MOST == 8) Sweep.tiles<Four, Two>(y, x, terms, i, end);
+    else if (n == 2 && rows >= 4 && MOST_SUMS == 8) Sweep.tiles<Four, Two>(y, x, terms, i, end);
     else if (n == 2 && rows >= 3) Sweep.tiles<Three, Two>(y, x, terms, i, end);
     else if (n == 2) Sweep.tiles<One, Two>(y, x, terms, i, end);
     else if (rows >= 4) Sweep.tiles<Four, One>(y, x, terms, i, end);

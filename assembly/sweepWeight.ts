@@ -1,19 +1,15 @@
 // Gradients by the weight where an output sees a single channel: sums over positions of a plane of gradients, read in place, with
 // what each tap sees of a padded copy (copies.ts), some taps at a time. Rows go by vector after vector; what is left of a row
 // is a vector that ends with it, in which other lanes are zeros.
-import { Copies } from './copies';
+import { Copies, ROOM } from './copies';
 import { Conv } from './geometry';
 import { Eight, Five, Four, One, Seven, Six, Three, Two } from './numbers';
 import { Part } from './part';
 import { Scratch } from './scratch';
-import { Lanes } from './simd';
+import { Lanes, MOST_SUMS } from './simd';
 
 /** Positions that are summed at a time: sums of more would be less accurate. */
 const POSITIONS: i32 = 1024;
-/** Bytes for copies. */
-const ROOM: usize = 1 << 20;
-/** Taps at a time. V8 11 has registers for no more than seven sums beside as many vectors that it loads first. */
-const MOST: i32 = ASC_FEATURE_RELAXED_SIMD ? 8 : 7;
 
 /** What goes by at a time: some images, or some rows of one. */
 class Piece {
@@ -81,7 +77,7 @@ function piece(x: usize, g: usize, e: i32, q: i32, i: i32): void {
       0,
     );
   const taps = Conv.r * Conv.s;
-  const some = (taps + MOST - 1) / MOST;
+  const some = (taps + MOST_SUMS - 1) / MOST_SUMS;
   for (let f = 0; f < Conv.kg; f++) {
     const from = g + usize(q * Conv.k + e * Conv.kg + f) * Conv.outPlane() + (usize(i * Conv.ow) << 2);
     const to = Piece.sums() + (usize(f * taps) << 4);

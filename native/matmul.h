@@ -41,8 +41,8 @@ INLINE bool readsInPlace(const Context& cx, const MatrixProduct& q, i64 rows) {
 constexpr i64 NEAR_FACTORS = 1 << 19;
 
 /** Rows of C up to which a packed panel of a transposed B is used for all of them and forgotten: it is still
- * in L1 or L2 then, and the next one is fetched meanwhile, while A comes from L2 once for each panel. With B
- * of 512 × 784, products of 28, 128 and 256 rows gain 14, 6 and 1 %; 1024 rows of 1024 terms lost 16 %. */
+ * in L1 or L2 then, and the next one is fetched meanwhile, while A comes from L2 once for each panel. The
+ * fewer the rows the more this gains, and beyond this it loses (`npm run bench -- --only 784,1024`). */
 constexpr i64 PANEL_ROWS = 256;
 INLINE bool byPanels(const MatrixProduct& q) { return q.tb && q.m <= PANEL_ROWS; }
 
