@@ -31,10 +31,10 @@ namespace {
 
 constexpr int MAX_WORKERS = 255;
 using Clock = std::chrono::steady_clock;
-/** How long a worker turns before it parks: the price of waking it again. Not a number of turns, since a
- * pause takes 11 ns on one processor and 40 on another, and JavaScript between two calls up to 30 µs when
- * they have swept the caches. */
-constexpr std::chrono::microseconds PARKING{50};
+/** How long a worker turns before it parks. Waking it costs 50 µs or more, and JavaScript between two steps
+ * takes up to 100 µs where it copies inputs that have left the caches. Not a number of turns, since a pause
+ * takes 11 ns on one processor and 40 on another. */
+constexpr std::chrono::microseconds PARKING{200};
 /** Turns between two looks at the clock. */
 constexpr int TURNS = 64;
 
