@@ -18,15 +18,7 @@ export { attention } from './attention';
 export { attentionGrad } from './attentionGrad';
 export { gru, gruGrad, lstm, lstmGrad } from './recurrent';
 export { dropout, normal, uniform } from './random';
-export {
-  adaboundStep,
-  adagradStep,
-  adamStep,
-  lionStep,
-  momentumStep,
-  rmspropStep,
-  sgdStep,
-  swatsStep,
-} from './update';
+export { adaboundStep, adamStep, rmspropStep, swatsStep } from './moments';
+export { adagradStep, lionStep, momentumStep, sgdStep } from './update';
 export { usePart } from './part';
 export { useScratch } from './scratch';
