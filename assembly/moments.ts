@@ -1,5 +1,5 @@
 // Optimizer updates with second moments, as update.ts has the others. A rule is written once, for a vector or a lane of memory;
-// it reads its scalars from their cells each time: held in registers they were too many for V8 11, which then took twice as long.
+// it reads its scalars from their cells each time, as V8 11 has too few registers to hold them. The plain forms go by page by page.
 import { Leaves } from './leaves';
 import { Part } from './part';
 import { Double } from './runs';
@@ -135,12 +135,8 @@ export function adamStep(p: usize, g: usize, m: usize, v: usize, vmax: usize, ce
   let i: usize = 0;
   const end = bytes & ~15;
   if (vmax)
-    while (i < end) {
-      const stop = Pages.after(i, end);
-      Pages.ask4(p, m, v, vmax, i, end);
-      for (; i < stop; i += 16)
-        Moments.adam<Four>(p + i, g + i, m + i, v + i, vmax + i, cells, least, leastMean, leastMoving);
-    }
+    for (; i < end; i += 16)
+      Moments.adam<Four>(p + i, g + i, m + i, v + i, vmax + i, cells, least, leastMean, leastMoving);
   else
     while (i < end) {
       const stop = Pages.after(i, end);
@@ -167,12 +163,8 @@ export function adaboundStep(
   let i: usize = 0;
   const end = bytes & ~15;
   if (vmax)
-    while (i < end) {
-      const stop = Pages.after(i, end);
-      Pages.ask4(p, m, v, vmax, i, end);
-      for (; i < stop; i += 16)
-        Moments.adabound<Four>(p + i, g + i, m + i, v + i, vmax + i, cells, least, leastMean);
-    }
+    for (; i < end; i += 16)
+      Moments.adabound<Four>(p + i, g + i, m + i, v + i, vmax + i, cells, least, leastMean);
   else
     while (i < end) {
       const stop = Pages.after(i, end);

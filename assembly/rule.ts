@@ -84,7 +84,7 @@ export class Rule {
   @inline static gradient(p: v128, g: v128, wd: v128, sign: v128): v128 {
     return f32x4.add(f32x4.mul(sign, g), f32x4.mul(wd, p));
   }
-  /** The same at addresses. */
+  /** The same of what lies at two addresses, with scalars from their cells. */
   @inline static gradientAt<M>(p: usize, g: usize, cells: usize): v128 {
     return Rule.gradient(Rule.load<M>(p), Rule.load<M>(g), Rule.cell(cells, 1), Rule.cell(cells, 2));
   }

@@ -31,9 +31,9 @@ namespace {
 
 constexpr int MAX_WORKERS = 255;
 using Clock = std::chrono::steady_clock;
-/** How long a worker turns before it parks. Waking it costs 50 µs or more, and JavaScript between two steps
- * takes up to 100 µs where it copies inputs that have left the caches. Not a number of turns, since a pause
- * takes 11 ns on one processor and 40 on another. */
+/** How long a worker turns before it parks: longer than JavaScript takes between two steps where it copies
+ * some hundred KiB of inputs, as waking costs as much as a kernel. Not a number of turns, since a pause takes
+ * four times as long on one processor as on another. */
 constexpr std::chrono::microseconds PARKING{200};
 /** Turns between two looks at the clock. */
 constexpr int TURNS = 64;
