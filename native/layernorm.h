@@ -12,7 +12,7 @@ constexpr i64 SHORT_LEAF = 2048;
 
 /** N sums over [0, n): f(how, k, sum) adds element k's terms; it must add 0 beyond the end. */
 template <int N, class F>
-INLINE void rowTotals(i64 n, double* sums, const F& f) {
+INLINE void rowTotals(i64 n, double* sums, F f) {
   for (int s = 0; s < N; ++s) sums[s] = 0;
   for (i64 from = 0; from < n; from += SHORT_LEAF) {
     const i64 to = least(n, from + SHORT_LEAF);

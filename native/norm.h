@@ -9,7 +9,7 @@ namespace THALWEG_NAMESPACE {
 
 /** N sums over channel `ch`: f(how, at, sum) adds the terms of the elements from `at` on. */
 template <int N, class F>
-INLINE void channelTotals(i64 n, i64 c, i64 l, i64 ch, double* sums, const F& f) {
+INLINE void channelTotals(i64 n, i64 c, i64 l, i64 ch, double* sums, F f) {
   vd sum[2][N] = {};
   for (i64 i = 0; i < n; ++i) {
     const i64 first = (i * c + ch) * l, end = first + l;
@@ -26,7 +26,7 @@ INLINE void channelTotals(i64 n, i64 c, i64 l, i64 ch, double* sums, const F& f)
 
 /** f(how, at) over the elements of channel `ch`. */
 template <class F>
-INLINE void eachInChannel(i64 n, i64 c, i64 l, i64 ch, const F& f) {
+INLINE void eachInChannel(i64 n, i64 c, i64 l, i64 ch, F f) {
   for (i64 i = 0; i < n; ++i) span((i * c + ch) * l, (i * c + ch + 1) * l, f);
 }
 

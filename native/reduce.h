@@ -29,7 +29,7 @@ INLINE void addProducts(vd& sum, vf u, vf v) {
 /** N sums over [from, to): f(how, k, sum) adds element k's terms to N vectors. Four sets of vectors hide the
  * latency. */
 template <int N, class F>
-INLINE void leafTotals(i64 from, i64 to, double* sums, const F& f) {
+INLINE void leafTotals(i64 from, i64 to, double* sums, F f) {
   vd sum[4][N] = {};
   i64 k = from;
   for (; k + 4 * W <= to; k += 4 * W)

@@ -35,7 +35,7 @@ INLINE float top(const float* x, i64 n) {
 
 /** Σ e^(x - shift); `put` gets every term. */
 template <class F>
-INLINE float sumExp(const float* x, i64 n, float shift, const F& put) {
+INLINE float sumExp(const float* x, i64 n, float shift, F put) {
   vf sum[4] = {};
   const auto step = [&](auto how, i64 k, vf& s) {
     const vf e = math::expFlushed(how.load(x + k) - shift);
