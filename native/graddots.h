@@ -25,6 +25,8 @@ struct GradWalk {
   const float *x, *g;
   i64 images, xStep, gStep, plane, spots;
   const Spot* list;
+  /** Of g, and from row to row of a copy. */
+  i64 rows, cols, pitch;
 };
 
 #if defined(__AVX512F__)
@@ -55,7 +57,10 @@ static void gradTile(const GradWalk& q, i64 channel, const int32_t* offsets, flo
     };
     for (const Spot *spot = q.list, *end = spot + q.spots; spot < end; ++spot) {
 #if defined(__AVX512F__)
-      add(Masked{static_cast<__mmask16>(spot->mask)}, *spot);
+      if (spot->mask == 0xffff)
+        add(Whole{}, *spot);
+      else
+        add(Masked{static_cast<__mmask16>(spot->mask)}, *spot);
 #else
       if (spot->count == W)
         add(Whole{}, *spot);
@@ -69,6 +74,73 @@ static void gradTile(const GradWalk& q, i64 channel, const int32_t* offsets, flo
 #pragma GCC unroll 8
     for (int c = 0; c < C; ++c) out[r * step + c] += total(acc[r][c]);
 }
+
+#if defined(__AVX512F__) || defined(__ARM_NEON)
+/** As many channels as leave registers for nine vectors of x. */
+constexpr int WINDOW_CHANNELS = 2;
+constexpr bool HAS_WINDOWS = true;
+
+/** Adds a column of vectors of R channels times the nine taps of 3 × 3. A vector of x is loaded once for
+ * three rows of g, so sums wait for multiplications, not for loads that begin anywhere in a line. */
+template <int R, class How>
+INLINE void windowColumn(How how, const GradWalk& q, const float* g, const float* x, vf (&acc)[R][9]) {
+  vf row[3][3];
+  const auto load = [&](int t) __attribute__((always_inline)) {
+#pragma GCC unroll 3
+    for (int k = 0; k < 3; ++k) row[t][k] = how.load(x + k);
+    x += q.pitch;
+  };
+  // Row y of g meets rows y to y + 2 of x, the last of which lies in the place of row y - 1.
+  const auto add = [&](int y) __attribute__((always_inline)) {
+    load((y + 2) % 3);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const vf a = how.load(g + r * q.plane);
+      __builtin_prefetch(g + (r + R) * q.plane);
+#pragma GCC unroll 9
+      for (int k = 0; k < 9; ++k) acc[r][k] = fma(a, row[(y + k / 3) % 3][k % 3], acc[r][k]);
+    }
+    g += q.cols;
+  };
+  load(0);
+  load(1);
+  i64 y = q.rows;
+  for (; y >= 3; y -= 3) {
+    add(0);
+    add(1);
+    add(2);
+  }
+  if (y > 0) add(0);
+  if (y > 1) add(1);
+}
+
+/** R channels of g by the taps of 3 × 3 from `offset` on. */
+template <int R>
+static void windowTile(const GradWalk& q, i64 channel, i64 offset, float* out, i64 step) {
+  vf acc[R][9] = {};
+  for (i64 i = 0; i < q.images; ++i) {
+    const float *g = q.g + i * q.gStep + channel * q.plane, *x = q.x + i * q.xStep + offset;
+    i64 j = 0;
+    for (; j + W <= q.cols; j += W) windowColumn<R>(Whole{}, q, g + j, x + j, acc);
+    if (j < q.cols) windowColumn<R>(Part{static_cast<int>(q.cols - j)}, q, g + j, x + j, acc);
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 9
+    for (int k = 0; k < 9; ++k) out[r * step + k] += total(acc[r][k]);
+}
+
+/** As gradWalk, where terms are (channel of x, 3 × 3 neighbouring taps). */
+static void windowWalk(const GradWalk& q, i64 k0, i64 k1, const int32_t* offsets, i64 terms, float* out) {
+  for (i64 k = k0; k < k1; k += WINDOW_CHANNELS)
+    for (i64 p = 0; p < terms; p += 9)
+      (k + WINDOW_CHANNELS <= k1 ? windowTile<WINDOW_CHANNELS> : windowTile<1>)(q, k, offsets[p],
+                                                                                out + k * terms + p, terms);
+}
+#else
+constexpr bool HAS_WINDOWS = false;
+static void windowWalk(const GradWalk&, i64, i64, const int32_t*, i64, float*) {}
+#endif
 
 using GradKernel = void (*)(const GradWalk&, i64, const int32_t*, float*, i64);
 
@@ -150,6 +222,8 @@ static void weightGradDots(Context& cx, float* gw, const float* x, const float* 
   const i64 terms = q.cg * r * s, size = k * terms, plane = q.oh * q.ow;
   const Padded copy = Padded::forBand(q, q.oh);
   const GradLayout layout(q, copy, terms);
+  const bool near = r == 3 && s == 3 && q.sh == 1 && q.sw == 1 && q.dh == 1 && q.dw == 1;
+  const bool windows = HAS_WINDOWS && near && !layout.runsOn;
   // By shape alone: images a walk, and walks whose sums are kept apart.
   const i64 together = most(1, least(n, GRAD_REALS / (GRAD_CHANNELS * layout.plane + 1))),
             walks = ceilDiv(n, together);
@@ -198,8 +272,12 @@ static void weightGradDots(Context& cx, float* gw, const float* x, const float* 
                           layout.runsOn ? gEach : k * plane,
                           layout.plane,
                           layout.spots,
-                          reads};
-      gradWalk(over, k0, k1, offsets, terms, partial + slot * size + group * q.kg * terms);
+                          reads,
+                          q.oh,
+                          q.ow,
+                          copy.pitch};
+      (windows ? windowWalk : gradWalk)(over, k0, k1, offsets, terms,
+                                        partial + slot * size + group * q.kg * terms);
     }
   });
   for (i64 slot = 1; slot < kept; ++slot) {

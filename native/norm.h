@@ -58,9 +58,9 @@ static void batchNormChannel(const Batch& q, i64 ch) {
   q.var[ch] = static_cast<float>(variance);
   const vf factor = splat(static_cast<float>(q.w[ch] / __builtin_sqrt(variance + q.eps)));
   const vf centre = splat(mean), bias = splat(q.b[ch]);
-  eachInChannel(q.n, q.c, q.l, ch, [&](auto how, i64 at) {
-    __builtin_prefetch(q.y + at + next, 1);
-    how.store(q.y + at, fma(how.load(q.x + at) - centre, factor, bias));
+  eachInChannel(q.n, q.c, q.l, ch, [=, y = q.y, x = q.x](auto how, i64 at) {
+    __builtin_prefetch(y + at + next, 1);
+    how.store(y + at, fma(how.load(x + at) - centre, factor, bias));
   });
 }
 
@@ -118,10 +118,10 @@ static void batchNormGradChannel(const BatchGrad& q, i64 ch) {
   q.gw[ch] = static_cast<float>(gw);
   const vf k1 = splat(static_cast<float>(factor)), k2 = splat(static_cast<float>(-inverse * gw / count)),
            k3 = splat(static_cast<float>(-sums[0] / count));
-  eachInChannel(q.n, q.c, q.l, ch, [&](auto how, i64 at) {
-    __builtin_prefetch(q.gx + at + next, 1);
-    const vf d = how.load(q.x + at) - mu;
-    how.store(q.gx + at, k1 * (how.load(q.g + at) + fma(d, k2, k3)));
+  eachInChannel(q.n, q.c, q.l, ch, [=, gx = q.gx, g = q.g, x = q.x](auto how, i64 at) {
+    __builtin_prefetch(gx + at + next, 1);
+    const vf d = how.load(x + at) - mu;
+    how.store(gx + at, k1 * (how.load(g + at) + fma(d, k2, k3)));
   });
 }
 
