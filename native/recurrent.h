@@ -27,8 +27,8 @@ struct Walk {
   }
   /** f(how, row, j) over rows of `hidden` elements, not unrolled: the formulas are long. */
   template <class F>
-  void cells(i64 hidden, const F& f) const {
-    const auto one = [&](i64 row) {
+  void cells(i64 hidden, F f) const {
+    const auto one = [=](i64 row) {
       i64 j = 0;
       for (; j + W <= hidden; j += W) f(Whole{}, row, j);
       if (j < hidden) f(Part{static_cast<int>(hidden - j)}, row, j);
